@@ -1,0 +1,177 @@
+"""The recipe as a value: what every dialect is lowered to, and all that the planner reads.
+
+Both the native form and the mergekit dialect end here, so nothing downstream knows which text was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from solera.types import DType, ModelRef
+
+Scalar = float | int | bool | str
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """A value that changes linearly over the layers: points equally spaced over positions 0..1."""
+
+    points: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One entry of a conditional setting: the first whose `contains` is None, "*" or part of the tensor name wins."""
+
+    contains: str | None
+    value: Scalar | Gradient
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """A conditional setting; when no case matches, the next wider scope is asked."""
+
+    cases: tuple[Case, ...]
+
+
+Setting = Scalar | Gradient | Cases
+Settings = Mapping[str, Setting]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which tensors a rule speaks of; all given conditions must hold.
+
+    `layers` is an inclusive range of output layer positions; `name` is a glob over leaf names.
+    """
+
+    role: tuple[str, ...] = ()
+    layers: tuple[int, int] | None = None
+    name: str | None = None
+    module: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Overrides for the tensors that match; later rules win, setting by setting.
+
+    `method` replaces the method ("copy" keeps the base's tensor; or names any registered method);
+    `model_parameters` is by model position in the node's list.
+    """
+
+    match: Match
+    method: str | None = None
+    parameters: Settings = field(default_factory=dict)
+    model_parameters: Mapping[int, Settings] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """One model of a merge: a reference, or a merge of its own, with its own parameters.
+
+    `layers` (slices only): half-open range of this model's layers that take part.
+    """
+
+    model: ModelRef | Merge
+    parameters: Settings = field(default_factory=dict)
+    layers: tuple[int, int] | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A run of output layers: sources of equal length, stacked after the slices before it."""
+
+    sources: tuple[Operand, ...]
+    base: Operand | None = None
+    parameters: Settings = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """One node: a method over models, or over slices, or per module.
+
+    Exactly one of `models`, `slices`, `modules` is filled. `base` is the base in the mathematics (task vectors are
+    taken from it; slerp starts at it); it is not repeated in `models`. `where` is "file:line" for messages.
+    """
+
+    method: str
+    models: tuple[Operand, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    modules: Mapping[str, Merge] = field(default_factory=dict)
+    base: ModelRef | Merge | None = None
+    parameters: Settings = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    variant: str | None = None
+    name: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """Where one token's embedding row comes from: a model, zeros, or another token's row of a model.
+
+    `force`: also for the models that have the token themselves.
+    """
+
+    kind: Literal["model", "zero", "model_token"]
+    model: ModelRef | None = None
+    token: str | None = None
+    token_id: int | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerSpec:
+    """The output vocabulary: ``union``, ``base``, or a given model's; exceptions by token; padding."""
+
+    source: Literal["union", "base"] | ModelRef = "base"
+    tokens: Mapping[str, TokenSource] = field(default_factory=dict)
+    pad_to_multiple_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How the result is written.
+
+    `dtype` None: the base's (or first model's) own types, tensor by tensor. `layout_from`: whose config, tokenizer and
+    side files are the starting point (None: the base, else the first model). `layout`: "base" keeps that model's
+    tensor layout; "leaves" writes unfused tensors.
+    """
+
+    dtype: DType | None = None
+    shard_bytes: int = 5_000_000_000
+    layout_from: ModelRef | None = None
+    layout: Literal["base", "leaves"] = "base"
+    copy_code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A whole recipe.
+
+    Attributes:
+        merge: the root node.
+        tokenizer: None leaves the vocabulary as it is (shapes must then agree).
+        chat_template: None copies; "auto", a known name, or template text.
+        compute: float32 or float64 arithmetic; `compat_storage`: in the storage type, as mergekit does.
+        nonfinite: "error" or "keep". population: "node" or "tensor", overrides what a population is.
+        dialect: "solera" or "mergekit": quirks that change values live under the latter.
+        text: the text as written; source: where it came from (file name) for messages.
+    """
+
+    merge: Merge
+    tokenizer: TokenizerSpec | None = None
+    chat_template: str | None = None
+    output: Output = field(default_factory=Output)
+    seed: int = 0
+    compute: DType = DType.F32
+    compat_storage: bool = False
+    nonfinite: Literal["error", "keep"] = "error"
+    dialect: Literal["solera", "mergekit"] = "solera"
+    text: str = ""
+    source: str = ""
+    warnings: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
