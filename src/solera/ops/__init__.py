@@ -1,0 +1,1 @@
+"""Solera: the room `ops`."""
