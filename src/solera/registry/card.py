@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal["float", "int", "bool", "choice"]
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,26 @@ class Parameter:
             return isinstance(value, bool)
         if self.kind == "choice":
             return value in self.choices
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
             return False
-        if self.kind == "int" and float(value) != int(value):
+        if self.kind == "int" and value != int(value):
             return False
         return self._within(float(value))
+
+    def wrong(self, value: Any) -> str:
+        """What is wanted instead of `value`, or "" where it is accepted; a list or tuple stands for per-model values.
+
+        Example:
+            >>> weight = Parameter("weight", "float", per_model=True)
+            >>> weight.wrong([0.5, 1]), weight.wrong([0.5, "much"])
+            ('', 'a number, for all models or for each')
+        """
+        many = isinstance(value, (list, tuple))
+        if many and not self.per_model:
+            return f"{self.range_text}, the same for all models"
+        if (all(self.accepts(item) for item in value) and len(value) > 0) if many else self.accepts(value):
+            return ""
+        return f"{self.range_text}, for all models or for each" if self.per_model else self.range_text
 
     def _within(self, value: float) -> bool:
         above = self.low is None or (value > self.low if self.open_low else value >= self.low)
