@@ -1,0 +1,181 @@
+"""recipe -> plan: a tuple of small stages, from headers and side files alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from solera import __version__
+from solera.checkpoints import open_checkpoint
+from solera.errors import Fault, PlanError, RecipeFaults, SoleraError
+from solera.plan.chains import chain_of
+from solera.plan.cost import DEFAULT_MEMORY, cost_of, shape_for
+from solera.plan.models import ModelTable, Opener, references, table_of
+from solera.plan.nodes import Builder
+from solera.plan.outputs import outputs_of
+from solera.plan.side import side_of
+from solera.plan.tasks import Call, LeafTask, OutputTensor, Plan, PopulationStage, Read, reads_of, tasks_of
+from solera.plan.vocabulary import adapted
+from solera.recipe import digest as recipe_digest
+from solera.recipe.values import Recipe
+from solera.types import ModelRef, Scope
+
+NUMERICS = 1
+
+
+class PlanFaults(PlanError):
+    """Several faults between recipe and models, reported together."""
+
+    def __init__(self, faults: Iterable[Fault], *, source: str) -> None:
+        """Collect `faults`."""
+        self._faults = tuple(faults)
+        super().__init__(f"{len(self._faults)} faults between the recipe and its models")
+        self.args = ("\n".join([f"PlanFaults: {self.fault.what}", *map(str, self._faults)]),)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """All faults."""
+        return self._faults
+
+
+def make_plan(
+    recipe: Recipe, *, memory: int | None = None, threads: int | None = None, opener: Opener = open_checkpoint
+) -> Plan:
+    """Turn a recipe into tasks. Headers, configs and tokenizer files are read; tensor data is not.
+
+    Args:
+        recipe: what to make.
+        memory: bytes that the run may hold above an idle process (default 2 GiB).
+        threads: workers (default: the cores of this machine).
+        opener: how a reference becomes a checkpoint; tests pass their own.
+
+    Raises:
+        PlanError: recipe and models do not fit; all misfits are reported together.
+    """
+    opened = _opened(recipe, opener)
+    opened, vocabulary = adapted(recipe, opened)
+    builder = Builder(recipe, opened)
+    table = builder.merge(recipe.merge, ())
+    if builder.faults:
+        raise PlanFaults(_distinct(builder.faults), source=recipe.source)
+    outputs = outputs_of(recipe, table)
+    stages = population_stages(outputs)
+    shape = shape_for(outputs, memory or DEFAULT_MEMORY, threads or os.cpu_count() or 1)
+    rows = _provenance(outputs, opened)
+    return Plan(
+        recipe=recipe,
+        outputs=outputs,
+        stages=stages,
+        models={t.label: t.checkpoint for t in opened.values()},
+        side=side_of(recipe, table, vocabulary),
+        cost=cost_of(outputs, stages, shape),
+        digest=_digest(recipe, opened, outputs),
+        warnings=tuple(_warnings(recipe, builder, opened, rows, vocabulary)),
+        provenance=rows,
+    )
+
+
+def _opened(recipe: Recipe, opener: Opener) -> dict[ModelRef, ModelTable]:
+    """Open every model; the faults of all are reported together."""
+    tables: dict[ModelRef, ModelTable] = {}
+    problems: list[SoleraError] = []
+    for ref in references(recipe):
+        try:
+            tables[ref] = table_of(opener(ref), str(ref))
+        except SoleraError as error:
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise PlanFaults([f for e in problems for f in e.faults], source=recipe.source)
+    return tables
+
+
+def _distinct(faults: Iterable[Fault]) -> list[Fault]:
+    return list(dict.fromkeys(faults))
+
+
+def population_stages(outputs: Iterable[OutputTensor]) -> tuple[PopulationStage, ...]:
+    """Whole-model summaries in the order in which they can be taken: inner nodes first, then along the chain."""
+    populations: dict[tuple[str, Call], dict[int, LeafTask]] = {}
+    seen: set[int] = set()
+    for tensor in outputs:
+        for part in tensor.parts:
+            for task in tasks_of(part.expr):
+                if id(task) not in seen:
+                    seen.add(id(task))
+                    populations.setdefault(task.population, {})[id(task)] = task
+    ordered = sorted(populations.items(), key=lambda kv: max(_depth(t) for t in kv[1].values()))
+    return tuple(stage for key, tasks in ordered for stage in _stages_of(key, tuple(tasks.values())))
+
+
+def _depth(task: LeafTask) -> int:
+    return 1 + max((_depth(child) for child in task.children()), default=0)
+
+
+def _stages_of(key: tuple[str, Call], tasks: tuple[LeafTask, ...]) -> Iterable[PopulationStage]:
+    for i, step in enumerate(chain_of(key[1]).steps):
+        if step.summary is not None and step.summary.scope is Scope.POPULATION:
+            yield PopulationStage(key, i, step.name, step.summary.rounds, tasks)
+
+
+def _provenance(
+    outputs: Iterable[OutputTensor], opened: Mapping[ModelRef, ModelTable]
+) -> tuple[tuple[str, str, str, str], ...]:
+    """(model, tensor, status, reason) for every input tensor that does not take part."""
+    used: set[tuple[str, str]] = set()
+    for tensor in outputs:
+        for part in tensor.parts:
+            used |= {(r.model, r.name) for r in reads_of(part.expr)}
+    rows = []
+    for table in opened.values():
+        for row in table.rows.values():
+            if (table.label, row.leaf.tensor) not in used and row.alias is None:
+                rows.append((table.label, row.leaf.tensor, "refused", "not part of the output"))
+        rows += [(table.label, name, "consumed", why) for name, why in table.checkpoint.consumed.items()]
+    return tuple(dict.fromkeys(rows))
+
+
+def _warnings(
+    recipe: Recipe, builder: Builder, opened: Mapping[ModelRef, ModelTable], rows: Iterable[tuple[str, ...]], vocabulary: Any
+) -> Iterable[str]:
+    yield from recipe.warnings
+    yield from builder.notes
+    for table in opened.values():
+        yield from (f"{table.label}: {note}" for note in (*table.checkpoint.notes, *table.architecture.notes))
+    refused = [r for r in rows if r[2] == "refused"]
+    floats = _merging_labels(recipe, builder)
+    for label in dict.fromkeys(r[0] for r in refused if r[0] in floats):
+        names = [r[1] for r in refused if r[0] == label]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        yield f"{label}: {len(names)} tensors are left out: {', '.join(names[:3])}{more}"
+    if vocabulary is not None:
+        yield from vocabulary.notes
+
+
+def _merging_labels(recipe: Recipe, builder: Builder) -> set[str]:
+    """Models whose left-out tensors are worth a warning: not those of slices, which leave layers out on purpose."""
+    return set() if recipe.merge.slices else {t.label for t in builder.opened.values()}
+
+
+def _digest(recipe: Recipe, opened: Mapping[ModelRef, ModelTable], outputs: Iterable[OutputTensor]) -> str:
+    """What the result depends on: recipe, inputs, numerics, method versions. Threads and memory are left out."""
+    calls = {t.call for o in outputs for p in o.parts for t in tasks_of(p.expr)}
+    text = json.dumps(
+        {
+            "numerics": NUMERICS,
+            "solera": __version__,
+            "recipe": recipe_digest(recipe),
+            "inputs": {str(ref): t.checkpoint.weak_id for ref, t in opened.items()},
+            "outputs": [[o.name, o.dtype.value, list(o.shape)] for o in outputs],
+            "calls": sorted(repr(c) for c in calls),
+        },
+        sort_keys=True,
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+__all__ = ["NUMERICS", "PlanFaults", "Read", "RecipeFaults", "make_plan", "population_stages"]

@@ -1,0 +1,72 @@
+"""The plan in words and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from solera.plan.tasks import Plan
+
+
+def size(nbytes: float) -> str:
+    """Bytes for people, in powers of 1000.
+
+    Example:
+        >>> size(2_200_000_000)
+        '2.20 GB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.2f} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.2f} TB"
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The plan as plain data."""
+    return {
+        "digest": plan.digest,
+        "models": {label: {"bytes": c.nbytes, "weak_id": c.weak_id} for label, c in plan.models.items()},
+        "tensors": dict(Counter(t.status for t in plan.outputs)),
+        "methods": dict(_methods(plan)),
+        "passes": plan.cost.passes,
+        "read_bytes": plan.cost.read_bytes,
+        "write_bytes": plan.cost.write_bytes,
+        "memory_bytes": plan.cost.memory_bytes,
+        "intermediate_bytes": 0,
+        "held": plan.cost.held,
+        "stages": [*_stages(plan), "write the output"],
+        "layers": dict(plan.side.layers),
+        "warnings": list(plan.warnings),
+        "left_out": [list(row) for row in plan.provenance],
+    }
+
+
+def explain(plan: Plan) -> str:
+    """The plan as text."""
+    data = as_json(plan)
+    counts = ", ".join(f"{n} {status}" for status, n in data["tensors"].items())
+    lines = [
+        f"models   {', '.join(f'{m} ({size(v["bytes"])})' for m, v in data['models'].items())}",
+        f"output   {len(plan.outputs)} tensors ({counts}), {size(plan.cost.write_bytes)}",
+        f"methods  {', '.join(f'{name} x {n}' for name, n in data['methods'].items())}",
+        f"passes   {plan.cost.passes} ({plan.cost.held}; no intermediate files)",
+        f"reads    {size(plan.cost.read_bytes)}    memory {size(plan.cost.memory_bytes)} above an idle process",
+        *(f"stage    {i}. {text}" for i, text in enumerate(data["stages"], 1)),
+        *(f"warning  {text}" for text in plan.warnings),
+    ]
+    return "\n".join(lines)
+
+
+def _methods(plan: Plan) -> Counter[str]:
+    from solera.plan.tasks import tasks_of
+
+    return Counter(task.call.method for t in plan.outputs for p in t.parts for task in tasks_of(p.expr))
+
+
+def _stages(plan: Plan) -> list[str]:
+    return [
+        f"take the whole-model summary of {s.key[1].method}'s `{s.step_name}` over {len(s.tasks)} tensors, in "
+        f"{s.rounds} {'pass' if s.rounds == 1 else 'passes'} (inputs are read again afterwards)"
+        for s in plan.stages
+    ]

@@ -1,0 +1,122 @@
+"""Opened models as tables of leaves: the form in which merges, slices and nested merges meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from solera.arch import Architecture, identify
+from solera.arch.values import Leaf, LayerStack
+from solera.checkpoints.contract import Checkpoint
+from solera.plan.tasks import Expr, Read, Status
+from solera.recipe.values import Merge, Operand, Recipe, TokenizerSpec
+from solera.types import ModelRef
+
+Opener = Callable[[ModelRef], Checkpoint]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One leaf of a model table: what it is, how it is made, and how it came to be.
+
+    `alias` names the leaf that this one is tied to when the file has no tensor for it.
+    """
+
+    leaf: Leaf
+    expr: Expr
+    status: Status = "copied"
+    origin: str = ""
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelTable:
+    """A model, opened or still to be merged: leaves by name, architecture, config.
+
+    `tensors`: file tensor -> shape, in file order (of the layout model). `label` is its name in messages and draws.
+    """
+
+    label: str
+    rows: Mapping[str, Row]
+    architecture: Architecture
+    checkpoint: Checkpoint
+    stacks: tuple[LayerStack, ...]
+    tensors: Mapping[str, tuple[int, ...]]
+    tied: bool = False
+    layer_sources: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def stack(self, name: str) -> LayerStack | None:
+        """The layer stack of that name."""
+        return next((s for s in self.stacks if s.name == name), None)
+
+    @property
+    def main_stack(self) -> LayerStack | None:
+        """The stack that slices speak of: the text decoder where there are several."""
+        for name in ("", "text", "decoder"):
+            if found := self.stack(name):
+                return found
+        return self.stacks[0] if self.stacks else None
+
+
+def references(recipe: Recipe) -> Iterator[ModelRef]:
+    """Every model that a recipe names, in order of first mention, without repeats."""
+    seen: dict[ModelRef, None] = {}
+    for ref in _all_references(recipe):
+        seen.setdefault(ref)
+    yield from seen
+
+
+def _all_references(recipe: Recipe) -> Iterator[ModelRef]:
+    yield from _of_node(recipe.merge)
+    if recipe.output.layout_from is not None:
+        yield recipe.output.layout_from
+    if recipe.tokenizer is not None:
+        yield from _of_tokenizer(recipe.tokenizer)
+
+
+def _of_node(node: Merge) -> Iterator[ModelRef]:
+    operands: list[Operand] = list(node.models)
+    for piece in node.slices:
+        operands += [*([piece.base] if piece.base else []), *piece.sources]
+    for model in (*([node.base] if node.base else []), *(o.model for o in operands)):
+        yield from _of_node(model) if isinstance(model, Merge) else (model,)
+    for module in node.modules.values():
+        yield from _of_node(module)
+
+
+def _of_tokenizer(spec: TokenizerSpec) -> Iterator[ModelRef]:
+    if isinstance(spec.source, ModelRef):
+        yield spec.source
+    yield from (t.model for t in spec.tokens.values() if t.model is not None)
+
+
+def table_of(checkpoint: Checkpoint, label: str) -> ModelTable:
+    """Describe an opened checkpoint leaf by leaf; tied heads get an alias row. Reads nothing."""
+    specs = checkpoint.specs
+    architecture = identify(checkpoint.config, specs)
+    rows = {leaf.name: _row(checkpoint, leaf, label) for leaf in architecture.leaves(specs, checkpoint.config)}
+    rows, tied = _with_aliases(rows, architecture, checkpoint)
+    stacks = architecture.stacks(checkpoint.config, specs)
+    shapes = {name: spec.shape for name, spec in specs.items()}
+    return ModelTable(label, rows, architecture, checkpoint, stacks, shapes, tied)
+
+
+def _row(checkpoint: Checkpoint, leaf: Leaf, label: str) -> Row:
+    read = Read(checkpoint.table[leaf.tensor], leaf.shape, label, leaf.tensor, leaf.start)
+    return Row(leaf, read, "copied", label)
+
+
+def _with_aliases(rows: dict[str, Row], arch: Architecture, checkpoint: Checkpoint) -> tuple[dict[str, Row], bool]:
+    """Give every tied tensor a row that reads the tensor it is tied to."""
+    ties = arch.ties(checkpoint.config)
+    by_tensor = {row.leaf.tensor: row for row in rows.values()}
+    tied = False
+    for tensor, target in ties.items():
+        source = by_tensor.get(target)
+        if source is None:
+            continue
+        tied = True
+        present = by_tensor.get(tensor)
+        leaf = present.leaf if present else replace(source.leaf, name=tensor, tensor=tensor, role="head", place="after")
+        rows[leaf.name] = Row(leaf, source.expr, "copied", source.origin, alias=source.leaf.name)
+    return rows, tied

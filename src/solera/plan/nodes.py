@@ -1,0 +1,233 @@
+"""A merge node becomes a table of leaves: routed, bound, checked; nested nodes first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from solera import registry
+from solera.arch import compatible
+from solera.errors import Fault, PlanError
+from solera.plan.bind import COPY, call_for
+from solera.plan.models import ModelTable, Row
+from solera.plan.route import Route, Source, routes
+from solera.plan.tasks import Call, Expr, LeafTask
+from solera.recipe.values import Merge, Recipe, Settings
+from solera.types import ModelRef
+
+
+@dataclass(eq=False)
+class Builder:
+    """Turns nodes into tables; collects faults and notes so that all are reported together."""
+
+    recipe: Recipe
+    opened: Mapping[ModelRef, ModelTable]
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _merged: dict[int, ModelTable] = field(default_factory=dict)
+
+    def table(self, model: ModelRef | Merge) -> ModelTable:
+        """The table of a model or of a nested merge (built once)."""
+        if isinstance(model, ModelRef):
+            return self.opened[model]
+        if id(model) not in self._merged:
+            self._merged[id(model)] = self.merge(model, ())
+        return self._merged[id(model)]
+
+    def merge(self, node: Merge, outer: tuple[Settings, ...]) -> ModelTable:
+        """The table that a node makes, leaf by leaf."""
+        layout = self.layout_of(node)
+        if node.modules:
+            return self._modules(node, layout, outer)
+        self._check_kin(node, layout)
+        mergekit = self.recipe.dialect == "mergekit"
+        identity = _identity(node, self)
+        rows: dict[str, Row] = {}
+        for route in routes(node, layout, self.table, outer, mergekit=mergekit):
+            rows[route.leaf.name] = self._row(node, identity, route)
+        rows = _share_ties(rows)
+        return _reshaped(node, replace(layout, label=node.name or identity.label, rows=rows), self)
+
+    def layout_of(self, node: Merge) -> ModelTable:
+        """The table whose leaves, names and config the node's result starts from."""
+        if node is self.recipe.merge and self.recipe.output.layout_from is not None and not node.slices:
+            return self.opened[self.recipe.output.layout_from]
+        if node.modules:
+            return self.layout_of(next(iter(node.modules.values())))
+        if node.slices:
+            return self.table(node.slices[0].sources[0].model)
+        return self.table(node.base if node.base is not None else node.models[0].model)
+
+    def _modules(self, node: Merge, layout: ModelTable, outer: tuple[Settings, ...]) -> ModelTable:
+        rows = dict(layout.rows)
+        covered: set[str] = set()
+        for module, inner in node.modules.items():
+            made = self.merge(inner, (node.parameters, *outer))
+            mine = {n: r for n, r in made.rows.items() if module in (r.leaf.module, r.leaf.stack) or module == "default"}
+            covered |= set(mine)
+            rows.update(mine)
+        if left := len(set(rows) - covered):
+            self.notes.append(f"{left} tensors belong to no listed module and are copied from {layout.label}")
+        return replace(layout, label=node.name or "merge", rows=rows)
+
+    def _check_kin(self, node: Merge, layout: ModelTable) -> None:
+        for table in _operand_tables(node, self):
+            if why := compatible(layout.architecture, table.architecture):
+                raise PlanError(
+                    f"{table.label} and {layout.label} cannot be merged.",
+                    where=node.where,
+                    got=why,
+                    want="models of one architecture",
+                    fix="merge models fine-tuned from one base, or map one onto the other first",
+                )
+
+    def _row(self, node: Merge, identity: _Identity, route: Route) -> Row:
+        leaf = route.leaf
+        if not _mergeable(route):
+            return replace(route.layout, leaf=leaf, status="copied")
+        if not self._complete(node, route):
+            return replace(route.layout, leaf=leaf, status="copied")
+        call = call_for(node, leaf, route.scope)
+        if call.method == COPY:
+            source = route.base or Source(route.sources[0].table, route.layout, leaf.name)
+            return replace(source.row or route.layout, leaf=leaf, status="copied", alias=None)
+        if _is_plain_copy(call, route):
+            row = route.sources[0].row
+            return replace(row or route.layout, leaf=leaf, status="copied", alias=_alias(route))
+        return Row(leaf, _task(identity, call, route), "merged", identity.label, alias=_alias(route))
+
+    def _complete(self, node: Merge, route: Route) -> bool:
+        """Whether every operand has the leaf in one shape; faults are collected."""
+        taking = [*route.sources, *([route.base] if route.base else [])]
+        missing = [s.table.label for s in taking if s.row is None]
+        if missing:
+            self.faults.append(_missing(node, route, missing))
+            return False
+        shapes = {s.table.label: s.row.leaf.shape for s in taking if s.row is not None}
+        if len(set(shapes.values())) > 1:
+            self.faults.append(_misshapen(node, route, shapes))
+            return False
+        return True
+
+
+def _operand_tables(node: Merge, builder: Builder) -> Iterator[ModelTable]:
+    for operand in (*node.models, *(o for piece in node.slices for o in piece.sources)):
+        yield builder.table(operand.model)
+    if node.base is not None:
+        yield builder.table(node.base)
+
+
+def _mergeable(route: Route) -> bool:
+    return route.layout.leaf.kind != "buffer" and route.layout.expr.natural.is_float
+
+
+def _is_plain_copy(call: Call, route: Route) -> bool:
+    scale = dict(call.parameters).get("scale")
+    return call.method == "passthrough" and len(route.sources) == 1 and (scale is None or set(_tuple(scale)) == {1.0})
+
+
+def _tuple(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _alias(route: Route) -> str | None:
+    """A merged leaf is still a tied alias only when it is one in every operand."""
+    rows = [s.row for s in (*route.sources, *([route.base] if route.base else [])) if s.row is not None]
+    aliases = {row.alias for row in rows}
+    return aliases.pop() if len(aliases) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """A node's name in messages, its key for populations, its seed for draws, and stable ids of its models."""
+
+    label: str
+    key: str
+    seed: int
+    models: tuple[str, ...]
+
+
+def _identity(node: Merge, builder: Builder) -> _Identity:
+    labels = [builder.table(o.model).label for o in node.models]
+    base = "" if node.base is None else builder.table(node.base).label
+    text = "\n".join([node.method, base, *sorted(labels)])
+    digest = hashlib.sha256(text.encode()).digest()
+    seed = int.from_bytes(hashlib.sha256(f"{builder.recipe.seed}\n".encode() + digest).digest()[:8], "little")
+    label = node.name or f"{node.method}({', '.join(labels) or 'slices'})"
+    return _Identity(label, f"{label}#{digest.hex()[:12]}", seed, ())
+
+
+def _with_ordinals(labels: Sequence[str]) -> tuple[str, ...]:
+    seen: Counter[str] = Counter()
+    ids = []
+    for label in labels:
+        ids.append(f"{label}#{seen[label]}")
+        seen[label] += 1
+    return tuple(ids)
+
+
+def _task(identity: _Identity, call: Call, route: Route) -> LeafTask:
+    card = registry.card(call.method)
+    delta = route.base is not None and not card.space.startswith("weight")
+    leaf = route.leaf
+    ids = _with_ordinals([s.table.label for s in route.sources])
+    return LeafTask(
+        node=identity.key,
+        leaf=leaf.name,
+        shape=route.sources[0].row.leaf.shape if route.sources[0].row else leaf.shape,
+        call=call,
+        operands=tuple(s.row.expr for s in route.sources if s.row),
+        models=ids,
+        base=route.base.row.expr if route.base and route.base.row else None,
+        delta=delta,
+        seed=identity.seed,
+        role=leaf.role,
+        layer=leaf.layer,
+        out_axis=leaf.out_axis,
+        in_axis=leaf.in_axis,
+    )
+
+
+def _share_ties(rows: dict[str, Row]) -> dict[str, Row]:
+    """Tied leaves share one expression: merged once, with one draw."""
+    return {n: replace(r, expr=rows[r.alias].expr) if r.alias in rows else r for n, r in rows.items()}
+
+
+def _reshaped(node: Merge, table: ModelTable, builder: Builder) -> ModelTable:
+    """Record layer counts and origins after slices, and whether the head came untied."""
+    tied = table.tied and all(r.alias in table.rows for r in table.rows.values() if r.alias or r.leaf.role == "head")
+    if not node.slices:
+        return replace(table, tied=tied)
+    sources: list[int] = []
+    for piece in node.slices:
+        lead = piece.sources[0]
+        stack = builder.table(lead.model).main_stack
+        sources += range(*(lead.layers or (0, stack.count if stack else 0)))
+    main = table.main_stack
+    if main is None:
+        return replace(table, tied=tied)
+    stacks = tuple(replace(s, count=len(sources)) if s is main else s for s in table.stacks)
+    return replace(table, tied=tied, stacks=stacks, layer_sources={main.name: tuple(sources)})
+
+
+def _missing(node: Merge, route: Route, models: list[str]) -> Fault:
+    return Fault(
+        f"{route.leaf.name} is missing in {', '.join(models)}.",
+        where=node.where,
+        want="a tensor that every model of the merge has",
+        fix=f"keep the base's: add a rule {{match: {{name: {route.leaf.name}}}, method: copy}}",
+    )
+
+
+def _misshapen(node: Merge, route: Route, shapes: Mapping[str, tuple[int, ...]]) -> Fault:
+    fix = f"keep the base's: add a rule {{match: {{name: {route.leaf.name}}}, method: copy}}"
+    if route.leaf.vocab_axis is not None:
+        fix = "set `tokenizer: {source: base}` or `union`, so that rows are matched by token"
+    got = ", ".join(f"{label} {list(shape)}" for label, shape in shapes.items())
+    return Fault(f"{route.leaf.name} has different shapes.", where=node.where, got=got, want="one shape", fix=fix)
+
+
+TableOf = Callable[[ModelRef | Merge], ModelTable]
+Made = Expr

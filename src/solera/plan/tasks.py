@@ -1,0 +1,223 @@
+"""The plan as values: expressions over sources, one task per output leaf, output tensors, and the plan itself.
+
+Everything here is plain data, so a plan can be printed, compared, priced and carried to another machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from solera.checkpoints.contract import Source
+from solera.recipe.values import Recipe
+from solera.types import DType
+
+Status = Literal["merged", "copied", "filled"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """A leaf of a model as it is: `offset` elements into `source`, with the leaf's own shape.
+
+    `model` and `name` say in messages where the bytes come from.
+    """
+
+    source: Source
+    shape: tuple[int, ...]
+    model: str
+    name: str
+    offset: int = 0
+
+    @property
+    def natural(self) -> DType:
+        """Type in which the leaf is written when nothing else is asked."""
+        return self.source.natural
+
+    @property
+    def numel(self) -> int:
+        """Elements in the leaf."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method with all its parameters bound: what a chain is built from.
+
+    `parameters` is sorted; per-model values are tuples. Equal calls share one chain, and one population.
+    """
+
+    method: str
+    parameters: tuple[tuple[str, Any], ...] = ()
+    variant: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeafTask:
+    """Make one leaf: a method applied to operands, in delta space where `delta` is set.
+
+    `node` names the merge node; with `call` it names the population. `models` are stable ids for draws.
+    """
+
+    node: str
+    leaf: str
+    shape: tuple[int, ...]
+    call: Call
+    operands: tuple[Expr, ...]
+    models: tuple[str, ...]
+    base: Expr | None = None
+    delta: bool = False
+    seed: int = 0
+    role: str = ""
+    layer: int | None = None
+    out_axis: int = 0
+    in_axis: int = -1
+    tied_alias: bool = False
+
+    @property
+    def numel(self) -> int:
+        """Elements in the leaf."""
+        return math.prod(self.shape)
+
+    @property
+    def natural(self) -> DType:
+        """Type of the base, else of the first operand."""
+        return (self.base or self.operands[0]).natural
+
+    @property
+    def population(self) -> tuple[str, Call]:
+        """Key of the population that a whole-model summary is taken over."""
+        return (self.node, self.call)
+
+    def children(self) -> Iterator[LeafTask]:
+        """Nested tasks among the operands and the base."""
+        for part in (*self.operands, *(() if self.base is None else (self.base,))):
+            if isinstance(part, LeafTask):
+                yield part
+
+
+Expr = Read | LeafTask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A leaf inside an output tensor: where it starts (in elements) and how it is made."""
+
+    start: int
+    expr: Expr
+    leaf: str
+    status: Status
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutputTensor:
+    """One tensor of the output files; its parts cover it without gaps, in order."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    parts: tuple[Part, ...]
+
+    @property
+    def numel(self) -> int:
+        """Elements in the tensor."""
+        return math.prod(self.shape)
+
+    @property
+    def status(self) -> Status:
+        """Merged when any part is."""
+        kinds = {p.status for p in self.parts}
+        return "merged" if "merged" in kinds else self.parts[0].status
+
+
+@dataclass(frozen=True, slots=True)
+class PopulationStage:
+    """A sweep over all tasks of a population that finishes one whole-model summary (step `step` of its chain)."""
+
+    key: tuple[str, Call]
+    step: int
+    step_name: str
+    rounds: int
+    tasks: tuple[LeafTask, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the plan will take. Bytes are of files; memory is the predicted peak above an idle process."""
+
+    read_bytes: int
+    write_bytes: int
+    passes: int
+    memory_bytes: int
+    held: str
+
+
+@dataclass(frozen=True, slots=True)
+class SidePlan:
+    """What reconcile needs to know: config, layers, vocabulary, ties, and the models by role.
+
+    `layers`: count key -> output layer count. `per_layer`: config list key -> index of the old layer for each new one.
+    `vocabulary`: the output vocabulary (None: as the layout model's). `tied`: None leaves the flag alone.
+    """
+
+    layout: Any
+    layers: Mapping[str, int] = field(default_factory=dict)
+    per_layer: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    vocabulary: Any = None
+    tied: bool | None = None
+    tie_key: str | None = None
+    patch: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A merge, ready to run: stages in order, then one write pass over `outputs`.
+
+    `models` maps a label to an opened checkpoint; `provenance` has a row for every input tensor that is not merged.
+    """
+
+    recipe: Recipe
+    outputs: tuple[OutputTensor, ...]
+    stages: tuple[PopulationStage, ...]
+    models: Mapping[str, Any]
+    side: SidePlan
+    cost: Cost
+    digest: str
+    warnings: tuple[str, ...] = ()
+    provenance: tuple[tuple[str, str, str, str], ...] = ()
+
+    def explain(self) -> str:
+        """The plan as text: passes, bytes, memory, stages, warnings."""
+        from solera.plan.explain import explain
+
+        return explain(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        from solera.plan.explain import as_json
+
+        return as_json(self)
+
+
+def tasks_of(expr: Expr) -> Iterator[LeafTask]:
+    """All tasks in an expression, inner ones first.
+
+    Example:
+        >>> list(tasks_of(Read(None, (2,), "m", "t")))  # type: ignore[arg-type]
+        []
+    """
+    if isinstance(expr, LeafTask):
+        for child in expr.children():
+            yield from tasks_of(child)
+        yield expr
+
+
+def reads_of(expr: Expr) -> Iterator[Read]:
+    """All reads in an expression."""
+    if isinstance(expr, Read):
+        yield expr
+        return
+    for part in (*expr.operands, *(() if expr.base is None else (expr.base,))):
+        yield from reads_of(part)
