@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 class ByteReader(Protocol):
     """Reads byte ranges of files, counts them, and notices files that change under it."""
 
-    bytes_read: int
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read so far, by all threads."""
+        ...
 
     def pread(self, path: str, offset: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Return exactly `nbytes` bytes as a fresh writable uint8 array.

@@ -1,0 +1,195 @@
+"""Reading byte ranges of files: many threads, no lock, every byte counted, changed files noticed."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from solera.errors import CheckpointError, CorruptFile, NotFound, SourceChanged, UnsafeFile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_OPEN_FILES = 512
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe in place of a file must not hang the run
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a file looked like: device, inode, size in bytes, time of the last change in nanoseconds."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: str) -> Stamp:
+        """Look at `path` now.
+
+        Raises:
+            NotFound: no such file. UnsafeFile: not a regular file. CheckpointError: it cannot be looked at.
+        """
+        try:
+            seen = os.stat(path)  # noqa: PTH116 - called for every read
+        except (OSError, ValueError) as error:
+            raise cannot_read(path, error) from None
+        return cls.taken(seen, path)
+
+    @classmethod
+    def taken(cls, seen: os.stat_result, path: str) -> Stamp:
+        """Stamp from a stat result; refuses what is not a regular file."""
+        if not stat.S_ISREG(seen.st_mode):
+            raise UnsafeFile("This is not a regular file.", where=path, want="a file on disk")
+        return cls(seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns)
+
+
+class FileReader:
+    """The `ByteReader` of files: `os.pread` on kept descriptors, safe to share between threads without a lock.
+
+    Cost: one `stat` and one `pread` per call; at most 512 descriptors are kept, further files are opened per call.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "four.bin")
+        >>> path.write_bytes(bytes([1, 2, 3, 4]))
+        4
+        >>> with FileReader() as reader:
+        ...     reader.pread(str(path), 1, 2).tolist(), reader.bytes_read
+        ([2, 3], 2)
+    """
+
+    def __init__(self, *, open_files: int = _OPEN_FILES) -> None:
+        """Keep at most `open_files` descriptors open."""
+        self._open_files = open_files
+        self._files: dict[str, tuple[int, Stamp]] = {}
+        self._stamps: dict[str, Stamp] = {}
+        self._counts: dict[int, int] = {}
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read so far, by all threads."""
+        return sum(self._counts.copy().values())
+
+    def expect(self, path: str, stamp: Stamp) -> None:
+        """Take `stamp` as the first look at `path`; a file that differs from it is refused."""
+        self._stamps[path] = stamp
+
+    def size(self, path: str) -> int:
+        """Size of `path` in bytes, as first seen."""
+        return self._first_look(path).size
+
+    def pread(self, path: str, offset: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Return exactly `nbytes` bytes of `path` from `offset`, as a fresh writable uint8 array.
+
+        Raises:
+            CorruptFile: the file ends early. SourceChanged: size, time or inode differ from the first look.
+            NotFound, UnsafeFile, CheckpointError: the file cannot be opened or read.
+        """
+        import numpy as np
+
+        out = np.empty(nbytes, dtype=np.uint8)
+        self._check_unchanged(path)
+        descriptor, kept = self._descriptor(path)
+        try:
+            _fill(descriptor, out.data, offset, path)
+        finally:
+            if not kept:
+                os.close(descriptor)
+        thread = threading.get_ident()
+        self._counts[thread] = self._counts.get(thread, 0) + nbytes  # each thread writes its own entry only
+        return out
+
+    def close(self) -> None:
+        """Close the kept descriptors; the reader can be used again."""
+        while self._files:
+            _, (descriptor, _) = self._files.popitem()
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        """Return the reader itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close the kept descriptors."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Close what a forgotten reader still holds."""
+        self.close()
+
+    def _first_look(self, path: str) -> Stamp:
+        seen = self._stamps.get(path)
+        return seen if seen is not None else self._stamps.setdefault(path, Stamp.of(path))
+
+    def _check_unchanged(self, path: str) -> None:
+        first = self._first_look(path)
+        try:
+            now = Stamp.of(path)
+        except NotFound:
+            raise _changed(path, "the file is gone") from None
+        if now != first:
+            raise _changed(path, f"{now.size} bytes, {first.size} at the first look")
+
+    def _descriptor(self, path: str) -> tuple[int, bool]:
+        kept = self._files.get(path)
+        if kept is not None:
+            return kept[0], True
+        try:
+            descriptor = os.open(path, _FLAGS)
+        except (OSError, ValueError) as error:
+            raise cannot_read(path, error) from None
+        return self._keep(path, descriptor)
+
+    def _keep(self, path: str, descriptor: int) -> tuple[int, bool]:
+        stamp = Stamp.taken(os.fstat(descriptor), path)
+        if stamp != self._stamps[path]:
+            os.close(descriptor)
+            raise _changed(path, "another file took its place")
+        if len(self._files) >= self._open_files:
+            return descriptor, False
+        winner, _ = self._files.setdefault(path, (descriptor, stamp))
+        if winner != descriptor:  # another thread opened it first
+            os.close(descriptor)
+        return winner, True
+
+
+def _fill(descriptor: int, view: memoryview, offset: int, path: str) -> None:
+    done = 0
+    while done < len(view):
+        try:
+            got = os.preadv(descriptor, [view[done:]], offset + done)
+        except OSError as error:
+            raise cannot_read(path, error) from None
+        if got == 0:
+            raise CorruptFile(
+                "The file ends early.",
+                where=path,
+                got=f"end at byte {offset + done}",
+                want=f"{len(view)} bytes from {offset}",
+            )
+        done += got
+
+
+def cannot_read(path: str, error: Exception) -> CheckpointError:
+    """The error in house form for an operating-system error met on opening or reading `path`."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return NotFound("There is no such file.", where=path)
+    if isinstance(error, PermissionError):
+        return CheckpointError(
+            "The file may not be read.", where=path, got=_reason(error), fix="change its permissions"
+        )
+    return CheckpointError(
+        "The file could not be read.", where=path, got=_reason(error), fix="check the disk or network mount"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _changed(path: str, got: str) -> SourceChanged:
+    return SourceChanged("An input file changed while it was in use.", where=path, got=got, fix="start the run again")
