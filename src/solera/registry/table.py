@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Maker = Callable[..., "Chain"]
 
-_BUILT_IN = "solera.methods."
+BUILT_IN = "solera.methods."
+"""How the targets of built-in methods begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _checked(card: Card) -> Card:
 
 def _refuse_taken(card: Card) -> None:
     """A notebook cell that runs again replaces its method; another function may not take the name."""
-    built_in = None if card.target.startswith(_BUILT_IN) else stored_cards().get(card.name)
+    built_in = None if card.target.startswith(BUILT_IN) else stored_cards().get(card.name)
     there = REGISTERED.get(card.name)
     taken = there.card if there is not None else built_in
     if taken is not None and taken.target != card.target:

@@ -1,0 +1,82 @@
+"""Write `cards.json` and the methods' pages: ``python -m solera.registry.generate [--check]``.
+
+The only place that imports every built-in method; it finds them by walking the families' packages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from solera.registry.card import Card
+from solera.registry.lookup import counted
+from solera.registry.pages import pages
+from solera.registry.stored import CARDS_FILE, to_json
+from solera.registry.table import BUILT_IN, REGISTERED
+
+FAMILIES = ("solera.methods.weights", "solera.methods.depth")
+"""Packages whose modules register methods."""
+
+PAGES_FOLDER = Path(__file__).resolve().parents[3] / "docs" / "methods"
+
+
+def built_in_cards() -> list[Card]:
+    """Import every module of every family and return the cards of what they register, sorted by name."""
+    for family in FAMILIES:
+        for module in _modules(family):
+            importlib.import_module(module)
+    entries = [entry for entry in REGISTERED.values() if entry.card.target.startswith(BUILT_IN)]
+    return sorted(map(counted, entries), key=lambda card: card.name)
+
+
+def stale(cards: list[Card], cards_file: Path = CARDS_FILE, folder: Path = PAGES_FOLDER) -> list[Path]:
+    """Files that do not say what the methods say: to be rewritten, or removed where nothing is due."""
+    due = _due(cards, cards_file, folder)
+    wrong = [path for path, text in due.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    return wrong + [path for path in sorted(folder.glob("*.md")) if path not in due]
+
+
+def write(cards: list[Card], cards_file: Path = CARDS_FILE, folder: Path = PAGES_FOLDER) -> list[Path]:
+    """Bring all generated files up to date; returns those that changed."""
+    due = _due(cards, cards_file, folder)
+    changed = stale(cards, cards_file, folder)
+    for path in changed:
+        if path in due:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(due[path], encoding="utf-8")
+        else:
+            path.unlink()
+    return changed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; with ``--check`` nothing is written and the exit code is 1 when something is stale."""
+    parser = argparse.ArgumentParser(prog="python -m solera.registry.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is stale")
+    check = parser.parse_args(arguments).check
+    cards = built_in_cards()
+    files = stale(cards) if check else write(cards)
+    for path in files:
+        sys.stdout.write(f"{'stale' if check else 'written'}: {path.name}\n")
+    sys.stdout.write(f"{len(cards)} methods\n")
+    return 1 if check and files else 0
+
+
+def _due(cards: list[Card], cards_file: Path, folder: Path) -> dict[Path, str]:
+    return {cards_file: to_json(cards)} | {folder / name: text for name, text in pages(cards).items()}
+
+
+def _modules(family: str) -> Iterator[str]:
+    """The package and all modules below it."""
+    package = importlib.import_module(family)
+    yield family
+    for found in pkgutil.walk_packages(package.__path__, f"{family}."):
+        yield found.name
+
+
+if __name__ == "__main__":
+    sys.exit(main())
