@@ -1,1 +1,66 @@
-"""Solera."""
+"""Solera turns several neural networks into one.
+
+The Python face mirrors the command line; nothing heavy is imported until it is used::
+
+    import solera
+
+    report = solera.merge("recipe.yaml", "out")
+    print(solera.plan("recipe.yaml").explain())
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from solera.app import MergeReport, check, load, merge, methods, plan, save
+    from solera.errors import SoleraError
+    from solera.recipe import Recipe
+    from solera.registry import PerModel, Range, method
+
+_HOMES = {
+    "merge": "solera.app",
+    "plan": "solera.app",
+    "check": "solera.app",
+    "load": "solera.app",
+    "save": "solera.app",
+    "methods": "solera.app",
+    "MergeReport": "solera.app",
+    "Recipe": "solera.recipe",
+    "method": "solera.registry",
+    "PerModel": "solera.registry",
+    "Range": "solera.registry",
+    "SoleraError": "solera.errors",
+}
+
+__all__ = [
+    "MergeReport",
+    "PerModel",
+    "Range",
+    "Recipe",
+    "SoleraError",
+    "__version__",
+    "check",
+    "load",
+    "merge",
+    "method",
+    "methods",
+    "plan",
+    "save",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home when it is first used."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'solera' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

@@ -1,0 +1,229 @@
+"""Expressions to numbers: one slice of one leaf at a time, with bounded memory.
+
+The arithmetic is that of the chains; what lives here is slicing, widening, holding and folding. The same leaf gives
+the same bits for every slicing, which the laws and the engine's tests hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solera.checkpoints.contract import ByteReader
+from solera.errors import NonFinite
+from solera.ops.contract import Chain, Facts, Stack
+from solera.plan.chains import chain_of
+from solera.plan.tasks import Call, Expr, LeafTask, Read, reads_of, tasks_of
+from solera.types import CELL, ROWS, TENSOR, Scope
+
+PopulationKey = tuple[tuple[str, Call], int]
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """What all workers share: the reader, the arithmetic, the finished whole-model summaries, the sizes of work."""
+
+    reader: ByteReader
+    compute: torch.dtype
+    keep_nonfinite: bool
+    block: int
+    hold_bytes: int
+    populations: dict[PopulationKey, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class LeafRun:
+    """What one worker keeps while it makes one leaf: held inputs, finished summaries, the last coarse tile."""
+
+    engine: Engine
+    held: dict[int, Tensor] = field(default_factory=dict)
+    finished: dict[int, list[Any]] = field(default_factory=dict)
+    tiles: dict[int, tuple[int, int, Tensor]] = field(default_factory=dict)
+
+    def values(self, expr: Expr, start: int, stop: int) -> Tensor:
+        """Elements [start, stop) of an expression, one-dimensional, in the compute type."""
+        return self._read(expr, start, stop) if isinstance(expr, Read) else self.merged(expr, start, stop)
+
+    def raw(self, read: Read, start: int, stop: int) -> Tensor:
+        """Elements of a read in their own type, from what is held or from the file."""
+        held = self.held.get(id(read))
+        if held is not None:
+            return held[start:stop]
+        return read.source.read(self.engine.reader, read.offset + start, read.offset + stop)
+
+    def _read(self, read: Read, start: int, stop: int) -> Tensor:
+        values = self.raw(read, start, stop).to(self.engine.compute)
+        if not self.engine.keep_nonfinite and not bool(torch.isfinite(values).all()):
+            raise _nonfinite(read, values, start)
+        return values
+
+    def merged(self, task: LeafTask, start: int, stop: int) -> Tensor:
+        """Elements [start, stop) of a task's result; computed on the unit its grain asks for, then cut."""
+        low, high = widened(task, start, stop)
+        if (low, high) == (start, stop):
+            return self._unit(task, low, high)
+        tile = self.tiles.get(id(task))
+        if tile is None or tile[:2] != (low, high):
+            tile = self.tiles[id(task)] = (low, high, self._unit(task, low, high))
+        return tile[2][start - low : stop - low]
+
+    def _unit(self, task: LeafTask, start: int, stop: int) -> Tensor:
+        chain = chain_of(task.call)
+        finished = self.finish(task)
+        stack = self.steps(task, chain, finished, start, stop, len(chain.steps))
+        result = stack.values[0].reshape(-1)
+        if task.delta and stack.base is not None:
+            result = stack.base.reshape(-1) + result
+        return result
+
+    def steps(self, task: LeafTask, chain: Chain, finished: list[Any], start: int, stop: int, upto: int) -> Stack:
+        """The stream of one unit as it reaches step `upto`."""
+        stack = self._operands(task, start, stop)
+        facts = facts_of(task, start)
+        for i, step in enumerate(chain.steps[:upto]):
+            stack = step(stack, replace(facts, step=i, summary=finished[i]))
+        return stack
+
+    def _operands(self, task: LeafTask, start: int, stop: int) -> Stack:
+        base = None if task.base is None else self.values(task.base, start, stop)
+        shape = unit_shape(task, stop - start)
+        values = torch.empty((len(task.operands), stop - start), dtype=self.engine.compute)
+        for k, operand in enumerate(task.operands):
+            read = self.values(operand, start, stop)
+            if task.delta and base is not None:
+                torch.sub(read, base, out=values[k])
+            else:
+                values[k] = read
+        return Stack(values.reshape(len(task.operands), *shape), None if base is None else base.reshape(shape))
+
+    def finish(self, task: LeafTask, upto: int | None = None) -> list[Any]:
+        """Finished summaries of a task's steps, taking those over the tensor that are still missing."""
+        chain = chain_of(task.call)
+        done = self.finished.setdefault(id(task), [None] * len(chain.steps))
+        for i in chain.summaries:
+            if upto is not None and i >= upto:
+                break
+            if done[i] is None:
+                done[i] = self._finish_step(task, chain, done, i)
+        return done
+
+    def _finish_step(self, task: LeafTask, chain: Chain, done: list[Any], i: int) -> Any:
+        summary = chain.steps[i].summary
+        assert summary is not None
+        if summary.scope is Scope.POPULATION:
+            return self.engine.populations[(task.population, i)]
+        result: Any = None
+        for round_ in range(summary.rounds):
+            state = self.fold(task, i, round_, result, summary.init(round_, result))
+            result = summary.finish(round_, state)
+        return result
+
+    def fold(self, task: LeafTask, i: int, round_: int, previous: Any, state: Any) -> Any:
+        """Fold all units of a task into the state of step i's summary."""
+        del round_, previous  # the state already knows them
+        chain = chain_of(task.call)
+        summary = chain.steps[i].summary
+        assert summary is not None
+        done = self.finish(task, i)
+        for start, stop in units(task, 0, task.numel, self.engine.block):
+            stack = self.steps(task, chain, done, start, stop, i)
+            state = summary.add(state, stack, replace(facts_of(task, start), step=i))
+        return state
+
+    def hold(self, expr: Expr) -> None:
+        """Read a leaf's inputs once and keep them, when they are needed again and fit the cap."""
+        if isinstance(expr, Read) or not _needs_again(expr):
+            return
+        reads = {id(r): r for r in reads_of(expr)}
+        if sum(r.numel * r.source.spec.dtype.itemsize for r in reads.values()) <= self.engine.hold_bytes:
+            for key, read in reads.items():
+                self.held[key] = read.source.read(self.engine.reader, read.offset, read.offset + read.numel)
+
+
+def _needs_again(expr: Expr) -> bool:
+    chains = (chain_of(task.call) for task in tasks_of(expr))
+    return any(s.summary is not None and s.summary.scope is Scope.TENSOR for chain in chains for s in chain.steps)
+
+
+def facts_of(task: LeafTask, start: int) -> Facts:
+    """Facts of one unit of a task."""
+    return Facts(
+        shape=task.shape,
+        start=start,
+        leaf=task.leaf,
+        role=task.role,
+        layer=task.layer,
+        models=task.models,
+        out_axis=task.out_axis,
+        in_axis=task.in_axis,
+        seed=task.seed,
+    )
+
+
+def row_elements(task: LeafTask) -> int:
+    """Elements in one row: the last axis; a vector is one row."""
+    return max(1, task.shape[-1]) if task.shape else 1
+
+
+def widened(task: LeafTask, start: int, stop: int) -> tuple[int, int]:
+    """The smallest run of whole units of the task's grain that holds [start, stop)."""
+    grain = chain_of(task.call).grain
+    if grain is TENSOR:
+        return 0, task.numel
+    if grain is ROWS:
+        row = row_elements(task)
+        return start // row * row, min(task.numel, -(-stop // row) * row)
+    return start, stop
+
+
+def unit_shape(task: LeafTask, count: int) -> tuple[int, ...]:
+    """The shape in which a unit of `count` elements is given to the steps."""
+    grain = chain_of(task.call).grain
+    if grain is TENSOR:
+        return task.shape
+    if grain is ROWS and len(task.shape) > 1:
+        return (count // row_elements(task), row_elements(task))
+    return (count,)
+
+
+def step_elements(expr: Expr, block: int) -> int:
+    """Elements per unit when a leaf is walked through: whole rows or cells, about `block` of them."""
+    if isinstance(expr, Read):
+        return block
+    grain = chain_of(expr.call).grain
+    if grain is TENSOR:
+        return max(1, expr.numel)
+    if grain is ROWS:
+        row = row_elements(expr)
+        return max(row, block // row * row)
+    return max(CELL, block // CELL * CELL)
+
+
+def units(expr: Expr, start: int, stop: int, block: int) -> Iterator[tuple[int, int]]:
+    """Cut [start, stop) into units.
+
+    Example:
+        >>> list(units(Read(None, (5,), "m", "t"), 0, 5, 2))  # type: ignore[arg-type]
+        [(0, 2), (2, 4), (4, 5)]
+    """
+    size = step_elements(expr, block)
+    for low in range(start, stop, size):
+        yield low, min(stop, low + size)
+
+
+def _nonfinite(read: Read, values: Tensor, start: int) -> NonFinite:
+    index = int((~torch.isfinite(values)).nonzero()[0])
+    return NonFinite(
+        f"{read.name} holds a value that is not finite.",
+        where=f"{read.model}, element {start + index}",
+        got=float(values[index]),
+        want="finite numbers",
+        fix="repair or leave out that model; `nonfinite: keep` in the recipe merges it as it is",
+    )
+
+
+Finished = Mapping[PopulationKey, Any]

@@ -1,0 +1,284 @@
+"""Run a plan: sweep its whole-model summaries, then write every chunk of every tensor, with a journal."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event as Flag
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solera.checkpoints.contract import ByteReader
+from solera.errors import Interrupted, NonFinite
+from solera.execute.evaluate import Engine, LeafRun, step_elements, units
+from solera.execute.journal import ChunkKey, Journal, Past, boot_id
+from solera.execute.staging import Staging, unwritable
+from solera.plan.chains import chain_of
+from solera.plan.cost import Shape
+from solera.plan.tasks import OutputTensor, Part, Plan, PopulationStage, Read
+from solera.types import DType, Event
+
+CHUNK = 4_194_304
+"""Elements per journalled chunk: fixed, so that digests do not depend on threads or memory."""
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an output tensor's bytes go."""
+
+    path: Path
+    offset: int
+
+
+@dataclass(eq=False)
+class Progress:
+    """Counts bytes and tells the listener; safe from several threads."""
+
+    listener: Listener
+    total: int
+    stage: str
+    done: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def add(self, nbytes: int) -> None:
+        """Count `nbytes` more."""
+        with self._lock:
+            self.done += nbytes
+            self.listener(Event("progress", self.stage, done=self.done, total=self.total))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run did: digests of every chunk in order, by output tensor; bytes read; chunks taken from the journal."""
+
+    chunks: Mapping[str, tuple[tuple[int, str], ...]]
+    bytes_read: int
+    bytes_written: int
+    chunks_resumed: int
+    summaries_resumed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A run in progress."""
+
+    plan: Plan
+    engine: Engine
+    places: Mapping[str, Place]
+    journal: Journal
+    past: Past
+    stop: Flag
+    threads: int
+    files: Mapping[Path, int]
+
+
+def execute(
+    plan: Plan, staging: Staging, places: Mapping[str, Place], shape: Shape, reader: ByteReader, journal: Journal,
+    past: Past, listener: Listener,
+) -> Outcome:
+    """Write all output tensors into their places.
+
+    Args:
+        plan: what to make. staging: where. places: output tensor -> file and offset (files exist at full size).
+        shape: block size, hold cap and workers. reader: reads and counts bytes. journal, past: see `journal`.
+        listener: receives progress events.
+
+    Raises:
+        NonFinite, SourceChanged, NoSpace, Interrupted: the run stops; the staging folder can be resumed.
+    """
+    compute = torch.float64 if plan.recipe.compute is DType.F64 else torch.float32
+    engine = Engine(reader, compute, plan.recipe.nonfinite == "keep", shape.block, shape.hold_bytes)
+    files = {path: os.open(path, os.O_RDWR) for path in {place.path for place in places.values()}}
+    job = Job(plan, engine, places, journal, past, Flag(), shape.threads, files)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        resumed = _sweep_all(job, listener)
+        return _write_all(job, listener, resumed)
+    except OSError as error:
+        raise unwritable(staging.target, error) from None
+    finally:
+        torch.set_num_threads(before)
+        for handle in files.values():
+            os.close(handle)
+
+
+def _sweep_all(job: Job, listener: Listener) -> int:
+    """Take the whole-model summaries, or find them in the journal."""
+    resumed = 0
+    for number, stage in enumerate(job.plan.stages):
+        key = (stage.key, stage.step)
+        if (number, stage.rounds) in job.past.summaries:
+            job.engine.populations[key] = job.past.summaries[(number, stage.rounds)]
+            resumed += 1
+            continue
+        listener(Event("started", f"summary {stage.step_name}", f"over {len(stage.tasks)} tensors"))
+        job.engine.populations[key] = _sweep(job, stage, listener)
+        job.journal.summary(number, stage.rounds, job.engine.populations[key])
+    return resumed
+
+
+def _sweep(job: Job, stage: PopulationStage, listener: Listener) -> Any:
+    summary = chain_of(stage.key[1]).steps[stage.step].summary
+    assert summary is not None
+    result: Any = None
+    for round_ in range(stage.rounds):
+        progress = Progress(listener, stage.rounds * sum(t.numel for t in stage.tasks), f"summary {stage.step_name}")
+        previous = result
+
+        def fold(task: Any, round_: int = round_, previous: Any = previous, progress: Progress = progress) -> Any:
+            run = LeafRun(job.engine)
+            state = run.fold(task, stage.step, round_, previous, summary.init(round_, previous))
+            progress.add(task.numel)
+            return state
+
+        state = summary.init(round_, previous)
+        for part in _in_order(job, fold, stage.tasks):
+            state = summary.merge(state, part)
+        result = summary.finish(round_, state)
+    return result
+
+
+def _write_all(job: Job, listener: Listener, resumed: int) -> Outcome:
+    total = sum(t.numel * t.dtype.itemsize for t in job.plan.outputs)
+    progress = Progress(listener, total, "write")
+    pieces = [(i, j) for i, tensor in enumerate(job.plan.outputs) for j in range(len(tensor.parts))]
+    trusted = _trusted(job)
+
+    def make(piece: tuple[int, int]) -> list[tuple[ChunkKey, int, str, bool]]:
+        return list(_make_part(job, piece, trusted, progress))
+
+    done = [row for rows in _in_order(job, make, pieces) for row in rows]
+    digests: dict[str, list[tuple[int, str]]] = {t.name: [] for t in job.plan.outputs}
+    for (i, _, _), nbytes, digest, _ in done:
+        digests[job.plan.outputs[i].name].append((nbytes, digest))
+    return Outcome(
+        chunks={name: tuple(rows) for name, rows in digests.items()},
+        bytes_read=job.engine.reader.bytes_read,
+        bytes_written=sum(n for _, n, _, old in done if not old),
+        chunks_resumed=sum(old for *_, old in done),
+        summaries_resumed=resumed,
+    )
+
+
+def _trusted(job: Job) -> bool:
+    """Whether journalled chunks can be believed unread: the machine has not been rebooted since."""
+    return bool(job.past.boot) and job.past.boot == boot_id()
+
+
+def _in_order(job: Job, work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    """Run `work` over items with the job's workers; results come in the order of the items."""
+    if job.threads <= 1:
+        for item in items:
+            yield work(item)
+        return
+    pool = ThreadPoolExecutor(job.threads)
+    try:
+        futures = [pool.submit(_unless_stopped, job, work, item) for item in items]
+        _await(job, futures)
+        yield from (future.result() for future in futures)
+    finally:
+        job.stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        job.stop.clear()
+
+
+def _await(job: Job, futures: Sequence[Future[Any]]) -> None:
+    """Wait for all; the first failure stops the rest and is raised."""
+    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    for future in done:
+        if (error := future.exception()) is not None:
+            job.stop.set()
+            raise error
+
+
+def _unless_stopped(job: Job, work: Callable[[Any], Any], item: Any) -> Any:
+    if job.stop.is_set():
+        raise Interrupted("stopped.")
+    return work(item)
+
+
+def _make_part(
+    job: Job, piece: tuple[int, int], trusted: bool, progress: Progress  # noqa: FBT001
+) -> Iterator[tuple[ChunkKey, int, str, bool]]:
+    tensor = job.plan.outputs[piece[0]]
+    part = tensor.parts[piece[1]]
+    run = LeafRun(job.engine)
+    chunks = list(_chunks(part))
+    missing = [c for c, (a, b) in enumerate(chunks) if not _finished(job, (*piece, c), tensor, part, a, b, trusted)]
+    if len(missing) > 0:
+        run.hold(part.expr)
+    for c, (start, stop) in enumerate(chunks):
+        key = (*piece, c)
+        if job.stop.is_set():
+            raise Interrupted("stopped.")
+        nbytes = (stop - start) * tensor.dtype.itemsize
+        if c in missing:
+            digest = _write_chunk(job, run, tensor, part, start, stop)
+            job.journal.chunk(key, digest, nbytes)
+            yield key, nbytes, digest, False
+        else:
+            yield key, nbytes, job.past.chunks[key][0], True
+        progress.add(nbytes)
+
+
+def _chunks(part: Part) -> Iterator[tuple[int, int]]:
+    yield from units(part.expr, 0, part.expr.numel, CHUNK)
+
+
+def _finished(job: Job, key: ChunkKey, tensor: OutputTensor, part: Part, start: int, stop: int, trusted: bool) -> bool:  # noqa: FBT001
+    """Whether a chunk is in the journal, and on the disk as the journal says."""
+    known = job.past.chunks.get(key)
+    if known is None:
+        return False
+    if trusted:
+        return True
+    place, size = job.places[tensor.name], tensor.dtype.itemsize
+    data = os.pread(job.files[place.path], (stop - start) * size, place.offset + (part.start + start) * size)
+    return hashlib.blake2b(data, digest_size=16).hexdigest() == known[0]
+
+
+def _write_chunk(job: Job, run: LeafRun, tensor: OutputTensor, part: Part, start: int, stop: int) -> str:
+    place, size = job.places[tensor.name], tensor.dtype.itemsize
+    handle, hasher = job.files[place.path], hashlib.blake2b(digest_size=16)
+    for low in range(start, stop, step := min(step_elements(part.expr, job.engine.block), stop - start)):
+        high = min(stop, low + step)
+        data = as_bytes(_block(run, part, tensor, low, high))
+        hasher.update(data)
+        _pwrite(handle, data, place.offset + (part.start + low) * size)
+    return hasher.hexdigest()
+
+
+def _block(run: LeafRun, part: Part, tensor: OutputTensor, low: int, high: int) -> Tensor:
+    if isinstance(part.expr, Read) and part.expr.source.spec.dtype is tensor.dtype:
+        return run.raw(part.expr, low, high)
+    values = run.values(part.expr, low, high)
+    out = values.to(getattr(torch, tensor.dtype.torch_name))
+    if tensor.dtype is DType.F16 and not run.engine.keep_nonfinite and not bool(torch.isfinite(out).all()):
+        raise NonFinite(
+            f"{tensor.name} does not fit float16.",
+            got=f"a magnitude of {float(values.abs().max()):g}",
+            want="at most 65504",
+            fix="set output: {dtype: bfloat16} or float32",
+        )
+    return out
+
+
+def as_bytes(values: Tensor) -> memoryview:
+    """The little-endian bytes of a contiguous tensor, without a copy where possible."""
+    return memoryview(values.contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
+def _pwrite(handle: int, data: memoryview, offset: int) -> None:
+    while len(data):
+        written = os.pwrite(handle, data, offset)
+        data, offset = data[written:], offset + written

@@ -1,0 +1,152 @@
+"""The staging folder beside the target, its lock, and the commit that makes it the target.
+
+Promises. Kill -9 at any moment: the old target or nothing is at the target's name, and the run can be resumed.
+Power loss: the same, and what the disk lost of the staging folder is noticed by digest and done again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from solera.errors import NoSpace, RunError, TargetInUse
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """Where a run writes: `model` becomes the target; the journal and the lock stay outside of it."""
+
+    target: Path
+    root: Path
+
+    @classmethod
+    def beside(cls, target: Path) -> Staging:
+        """The staging place of a target: a hidden folder next to it, so that a rename commits."""
+        target = target.absolute()
+        return cls(target, target.parent / f".{target.name}.solera")
+
+    @property
+    def model(self) -> Path:
+        """Folder of the output files."""
+        return self.root / "model"
+
+    @property
+    def journal(self) -> Path:
+        """File of the journal."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def aside(self) -> Path:
+        """Where the old target waits while the new one takes its name."""
+        return self.root / "old"
+
+
+@contextlib.contextmanager
+def claimed(target: Path, *, force: bool) -> Iterator[Staging]:
+    """Claim a target: check it, make the staging folder, hold its lock.
+
+    Raises:
+        TargetInUse: another run holds it, or it is not empty and `force` is not given.
+        RunError: it cannot be written.
+    """
+    staging = Staging.beside(target)
+    _check_target(staging.target, force=force)
+    try:
+        staging.model.mkdir(parents=True, exist_ok=True)
+        handle = os.open(staging.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise unwritable(staging.target, error) from None
+    try:
+        _lock(handle, staging.target)
+        recover(staging)
+        yield staging
+    finally:
+        os.close(handle)
+
+
+def _check_target(target: Path, *, force: bool) -> None:
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if target.exists() and not force:
+        raise TargetInUse(
+            "the target is not empty.", where=target, want="a new or empty folder", fix="choose another, or add --force"
+        )
+    if target.exists() and not target.is_dir():
+        raise TargetInUse("the target is a file.", where=target, want="a folder", fix="choose another name")
+
+
+def _lock(handle: int, target: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise TargetInUse(
+            "another run is writing this target.", where=target, fix="wait for it to end, or choose another target"
+        ) from None
+
+
+def recover(staging: Staging) -> None:
+    """Finish a commit that was cut between setting the old target aside and renaming the new one."""
+    if staging.aside.exists() and not staging.target.exists():
+        staging.aside.rename(staging.target)
+    shutil.rmtree(staging.aside, ignore_errors=True)
+
+
+def commit(staging: Staging) -> None:
+    """Make the staged model the target, all at once, and remove the staging folder.
+
+    Every file and folder is forced to the disk first. An old target is set aside by a rename, and removed last.
+    """
+    try:
+        for path in (*staging.model.rglob("*"), staging.model):
+            _force(path)
+        if staging.target.exists():
+            staging.target.rename(staging.aside)
+        staging.model.rename(staging.target)
+        _force(staging.target.parent)
+    except OSError as error:
+        raise unwritable(staging.target, error) from None
+    shutil.rmtree(staging.root, ignore_errors=True)
+
+
+def _force(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def check_space(target: Path, needed: int, *, present: int = 0) -> None:
+    """Refuse before the first byte when the disk cannot hold the output.
+
+    Raises:
+        NoSpace: less is free than `needed` less `present` (already staged) bytes.
+    """
+    folder = next(p for p in (target, *target.absolute().parents) if p.exists())
+    free = shutil.disk_usage(folder).free
+    if needed - present > free:
+        raise NoSpace(
+            "the disk is too small for the output.",
+            where=folder,
+            got=f"{free:,} bytes free",
+            want=f"{needed - present:,} bytes",
+            fix="free some space, or choose a target on another disk",
+        )
+
+
+def unwritable(target: Path, error: OSError) -> RunError:
+    """An operating-system error in the house form."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return NoSpace("the disk is full.", where=target, got=error.strerror, fix="free some space and add --resume")
+    return RunError(
+        "the target cannot be written.", where=error.filename or target, got=error.strerror, fix="check its permissions"
+    )
