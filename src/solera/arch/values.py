@@ -47,6 +47,8 @@ class LayerStack:
     """A run of equal layers: its name, how many, and the config key that holds the count (None: unknown).
 
     `per_layer_keys`: config lists with one entry per layer (layer_types, ...), which must follow the layers.
+    `index_keys`: config lists that hold layer numbers (mlp_only_layers). `leading_keys`: config numbers that say how
+    many of the first layers are of another kind (first_k_dense_replace).
     Keys are dotted paths into config.json ("text_config.num_hidden_layers").
     """
 
@@ -54,3 +56,5 @@ class LayerStack:
     count: int
     count_key: str | None
     per_layer_keys: tuple[str, ...] = ()
+    index_keys: tuple[str, ...] = ()
+    leading_keys: tuple[str, ...] = ()
