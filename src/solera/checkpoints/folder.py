@@ -98,15 +98,12 @@ def path_inside(folder: Path, name: str) -> Path:
 def stays_inside(folder: Path, path: Path) -> bool:
     """Whether `path`, links resolved, lies in the folder or in the blobs of the same Hub cache entry."""
     root = folder.resolve()
-    roots = [root]
-    for parent in root.parents:
-        if parent.name == "snapshots":
-            roots.append(parent.parent / "blobs")
+    blobs = [parent.parent / "blobs" for parent in root.parents if parent.name == "snapshots"]
     try:
         real = path.resolve()
     except (OSError, RuntimeError, ValueError):
         return False
-    return any(real.is_relative_to(allowed) for allowed in roots)
+    return any(real.is_relative_to(allowed) for allowed in (root, *blobs))
 
 
 def read_config(folder: Path, limits: Limits) -> dict[str, Any]:
