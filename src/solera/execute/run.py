@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from solera.checkpoints.contract import ByteReader
+from solera.checkpoints.shards import ShardLayout
+from solera.checkpoints.writer import PositionedFile, open_for_writing, tensor_bytes
 from solera.errors import Interrupted, NonFinite
 from solera.execute.evaluate import Engine, LeafRun, step_elements, units
 from solera.execute.journal import ChunkKey, Journal, Past, boot_id
-from solera.execute.staging import Staging, unwritable
 from solera.plan.chains import chain_of
 from solera.plan.cost import Shape
 from solera.plan.tasks import OutputTensor, Part, Plan, PopulationStage, Read
@@ -35,7 +36,7 @@ Listener = Callable[[Event], None]
 class Place:
     """Where an output tensor's bytes go."""
 
-    path: Path
+    file: PositionedFile
     offset: int
 
 
@@ -78,17 +79,21 @@ class Job:
     past: Past
     stop: Flag
     threads: int
-    files: Mapping[Path, int]
 
 
 def execute(
-    plan: Plan, staging: Staging, places: Mapping[str, Place], shape: Shape, reader: ByteReader, journal: Journal,
-    past: Past, listener: Listener,
+    plan: Plan,
+    shards: Mapping[Path, ShardLayout],
+    shape: Shape,
+    reader: ByteReader,
+    journal: Journal,
+    past: Past,
+    listener: Listener,
 ) -> Outcome:
-    """Write all output tensors into their places.
+    """Write all output tensors into their files.
 
     Args:
-        plan: what to make. staging: where. places: output tensor -> file and offset (files exist at full size).
+        plan: what to make. shards: output file -> its layout; files are made at full size, old content is kept.
         shape: block size, hold cap and workers. reader: reads and counts bytes. journal, past: see `journal`.
         listener: receives progress events.
 
@@ -97,19 +102,25 @@ def execute(
     """
     compute = torch.float64 if plan.recipe.compute is DType.F64 else torch.float32
     engine = Engine(reader, compute, plan.recipe.nonfinite == "keep", shape.block, shape.hold_bytes)
-    files = {path: os.open(path, os.O_RDWR) for path in {place.path for place in places.values()}}
-    job = Job(plan, engine, places, journal, past, Flag(), shape.threads, files)
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # workers are the parallelism; library results must not depend on their number
     try:
-        resumed = _sweep_all(job, listener)
-        return _write_all(job, listener, resumed)
-    except OSError as error:
-        raise unwritable(staging.target, error) from None
+        with ExitStack() as opened:
+            places = _places(shards, opened)
+            job = Job(plan, engine, places, journal, past, Flag(), shape.threads)
+            return _write_all(job, listener, _sweep_all(job, listener))
     finally:
         torch.set_num_threads(before)
-        for handle in files.values():
-            os.close(handle)
+
+
+def _places(shards: Mapping[Path, ShardLayout], opened: ExitStack) -> dict[str, Place]:
+    """Open every output file, write its header, and say where each tensor goes."""
+    places: dict[str, Place] = {}
+    for path, shard in shards.items():
+        file = opened.enter_context(open_for_writing(path, shard.size))
+        file.write(0, shard.header)
+        places |= {name: Place(file, offset) for name, offset in shard.offsets.items()}
+    return places
 
 
 def _sweep_all(job: Job, listener: Listener) -> int:
@@ -243,18 +254,19 @@ def _finished(job: Job, key: ChunkKey, tensor: OutputTensor, part: Part, start: 
     if trusted:
         return True
     place, size = job.places[tensor.name], tensor.dtype.itemsize
-    data = os.pread(job.files[place.path], (stop - start) * size, place.offset + (part.start + start) * size)
-    return hashlib.blake2b(data, digest_size=16).hexdigest() == known[0]
+    with place.file.path.open("rb") as file:
+        file.seek(place.offset + (part.start + start) * size)
+        return hashlib.blake2b(file.read((stop - start) * size), digest_size=16).hexdigest() == known[0]
 
 
 def _write_chunk(job: Job, run: LeafRun, tensor: OutputTensor, part: Part, start: int, stop: int) -> str:
     place, size = job.places[tensor.name], tensor.dtype.itemsize
-    handle, hasher = job.files[place.path], hashlib.blake2b(digest_size=16)
+    hasher = hashlib.blake2b(digest_size=16)
     for low in range(start, stop, step := min(step_elements(part.expr, job.engine.block), stop - start)):
         high = min(stop, low + step)
-        data = as_bytes(_block(run, part, tensor, low, high))
+        data = tensor_bytes(_block(run, part, tensor, low, high))
         hasher.update(data)
-        _pwrite(handle, data, place.offset + (part.start + low) * size)
+        place.file.write(place.offset + (part.start + low) * size, data)
     return hasher.hexdigest()
 
 
@@ -272,13 +284,3 @@ def _block(run: LeafRun, part: Part, tensor: OutputTensor, low: int, high: int) 
         )
     return out
 
-
-def as_bytes(values: Tensor) -> memoryview:
-    """The little-endian bytes of a contiguous tensor, without a copy where possible."""
-    return memoryview(values.contiguous().reshape(-1).view(torch.uint8).numpy())
-
-
-def _pwrite(handle: int, data: memoryview, offset: int) -> None:
-    while len(data):
-        written = os.pwrite(handle, data, offset)
-        data, offset = data[written:], offset + written

@@ -1,0 +1,170 @@
+"""merge = check, plan, run, reconcile, commit, report: what the command line, services and Python all call."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from solera import __version__
+from solera.app.report import MergeReport
+from solera.checkpoints import FileReader, index_json, layout
+from solera.checkpoints.shards import ShardLayout
+from solera.errors import Interrupted
+from solera.execute.journal import Journal, Past, read_journal
+from solera.execute.run import Outcome, execute
+from solera.execute.staging import Staging, check_space, claimed, commit
+from solera.plan import Plan, make_plan
+from solera.plan.cost import DEFAULT_MEMORY, shape_for
+from solera.recipe import Recipe, digest, load
+from solera.types import Event, TensorSpec
+
+Listener = Callable[[Event], None]
+
+
+def as_recipe(recipe: Recipe | str | Path) -> Recipe:
+    """A recipe as given, or read from a file."""
+    return recipe if isinstance(recipe, Recipe) else load(recipe)
+
+
+def plan(recipe: Recipe | str | Path, *, memory: int | None = None, threads: int | None = None) -> Plan:
+    """Plan a merge from headers and side files; tensor data is not read.
+
+    Args:
+        recipe: a `Recipe`, or the path of a recipe file (native or mergekit).
+        memory: bytes that the run may hold above an idle process; default 2 GiB.
+        threads: workers; default the cores of this machine.
+
+    Raises:
+        RecipeFaults: the text is wrong. CheckpointError, PlanError: the models are, or do not fit.
+    """
+    return make_plan(as_recipe(recipe), memory=memory, threads=threads)
+
+
+def merge(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    force: bool = False,
+    threads: int | None = None,
+    memory: int | None = None,
+    resume: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+) -> MergeReport:
+    """Merge models by a recipe into the folder `out`, all at once or not at all.
+
+    Args:
+        recipe: a `Recipe`, or the path of a recipe file (native or mergekit).
+        out: target folder. Must not exist or be empty, unless `force`; then it stays whole until the new one is ready.
+        force: replace a target that is not empty.
+        threads: workers; default the cores of this machine. The result does not depend on it.
+        memory: bytes that the run may hold above an idle process; default 2 GiB.
+        resume: go on with a stopped run of the same plan; without it such a run's work is thrown away.
+        on_event: receives progress events, from any thread.
+
+    Returns:
+        What was done: counts, bytes, digest, warnings.
+
+    Raises:
+        SoleraError: see `solera.errors`; the target is then as it was before.
+    """
+    began = time.monotonic()
+    listener: Listener = on_event or (lambda _event: None)
+    workers = threads or os.cpu_count() or 1
+    listener(Event("started", "plan"))
+    planned = plan(recipe, memory=memory, threads=workers)
+    for warning in planned.warnings:
+        listener(Event("warning", "plan", warning))
+    with claimed(Path(out), force=force) as staging:
+        report = _run(planned, staging, workers, memory or DEFAULT_MEMORY, listener, resume=resume, began=began)
+        commit(staging)
+    listener(Event("finished", "merge", str(report.out), data=report.to_json()))
+    return report
+
+
+def _run(
+    planned: Plan, staging: Staging, workers: int, memory: int, listener: Listener, *, resume: bool, began: float
+) -> MergeReport:
+    past = (read_journal(staging.journal, planned.digest) if resume else None) or Past()
+    _keep_only(staging, past)
+    shards = _shards(planned)
+    check_space(staging.target, sum(s.size for s in shards), present=_present(staging))
+    journal = Journal(staging.journal, planned.digest, fresh=not past.boot)
+    reader = FileReader()
+    files = {staging.model / shard.file: shard for shard in shards}
+    try:
+        shape = shape_for(planned.outputs, memory, workers)
+        outcome = execute(planned, files, shape, reader, journal, past, listener)
+        _write_side_files(planned, staging, shards, outcome)
+    except KeyboardInterrupt:
+        raise _interrupted(staging) from None
+    finally:
+        journal.close()
+        reader.close()
+    return _report(planned, staging, outcome, began)
+
+
+def _keep_only(staging: Staging, past: Past) -> None:
+    """Start from an empty staging folder unless there is work to keep."""
+    if past.boot:
+        return
+    for path in staging.model.rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
+def _present(staging: Staging) -> int:
+    return sum(p.stat().st_blocks * 512 for p in staging.model.rglob("*") if p.is_file())
+
+
+def _shards(planned: Plan) -> tuple[ShardLayout, ...]:
+    specs = {t.name: TensorSpec(t.dtype, t.shape) for t in planned.outputs}
+    metadata = {"format": "pt", "solera": __version__, "solera_recipe": digest(planned.recipe), "solera_plan": planned.digest}
+    return layout(specs, planned.recipe.output.shard_bytes, metadata)
+
+
+def _write_side_files(planned: Plan, staging: Staging, shards: tuple[ShardLayout, ...], outcome: Outcome) -> None:
+    if len(shards) > 1:
+        (staging.model / "model.safetensors.index.json").write_bytes(index_json(shards))
+    from solera.app.side import write_side_files
+
+    write_side_files(planned, staging.model, shards, outcome)
+
+
+def _interrupted(staging: Staging) -> Interrupted:
+    return Interrupted(
+        "stopped; nothing at the target has changed.",
+        where=staging.target,
+        fix="run the same command with --resume to go on, or without it to start again",
+    )
+
+
+def output_digest(planned: Plan, outcome: Outcome) -> str:
+    """Digest of all output tensors: names, types, shapes and chunk digests, in order. Threads and memory are left out."""
+    hasher = hashlib.sha256()
+    for tensor in planned.outputs:
+        hasher.update(f"{tensor.name} {tensor.dtype.value} {tensor.shape}\n".encode())
+        for nbytes, chunk in outcome.chunks[tensor.name]:
+            hasher.update(f"{nbytes} {chunk}\n".encode())
+    return hasher.hexdigest()
+
+
+def _report(planned: Plan, staging: Staging, outcome: Outcome, began: float) -> MergeReport:
+    return MergeReport(
+        out=staging.target,
+        tensors=dict(Counter(t.status for t in planned.outputs)),
+        bytes_read=outcome.bytes_read,
+        bytes_written=outcome.bytes_written,
+        passes=planned.cost.passes,
+        seconds=time.monotonic() - began,
+        digest=output_digest(planned, outcome),
+        memory_bytes=planned.cost.memory_bytes,
+        warnings=planned.warnings,
+        left_out=planned.provenance,
+        chunks_resumed=outcome.chunks_resumed,
+        summaries_resumed=outcome.summaries_resumed,
+        files=tuple(sorted(p.name for p in staging.model.iterdir())),
+    )

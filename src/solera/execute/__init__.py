@@ -1,0 +1,1 @@
+"""Tasks to bytes: streaming, memory, journal, resume, commit."""
