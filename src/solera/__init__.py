@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "merge": "solera.app",
-    "plan": "solera.app",
+    "plan": "solera",  # the room itself, which is callable
     "check": "solera.app",
     "load": "solera.app",
     "save": "solera.app",
-    "methods": "solera.app",
+    "methods": "solera",
     "MergeReport": "solera.app",
     "Recipe": "solera.recipe",
     "method": "solera.registry",
@@ -54,9 +54,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its home when it is first used."""
-    if name in _HOMES:
-        from importlib import import_module
+    from importlib import import_module
 
+    if _HOMES.get(name) == "solera":
+        return import_module(f"solera.{name}")
+    if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'solera' has no attribute {name!r}")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from solera.checkpoints.shards import ShardLayout
 from solera.execute.run import Outcome
-from solera.plan import Plan
+from solera.plan.tasks import Plan
 
 
 def write_side_files(planned: Plan, staging: Path, shards: tuple[ShardLayout, ...], outcome: Outcome) -> None:

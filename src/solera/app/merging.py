@@ -17,31 +17,13 @@ from solera.errors import Interrupted
 from solera.execute.journal import Journal, Past, read_journal
 from solera.execute.run import Outcome, execute
 from solera.execute.staging import Staging, check_space, claimed, commit
-from solera.plan import Plan, make_plan
+from solera.plan import plan
 from solera.plan.cost import DEFAULT_MEMORY, shape_for
-from solera.recipe import Recipe, digest, load
+from solera.plan.tasks import Plan
+from solera.recipe import Recipe, digest
 from solera.types import Event, TensorSpec
 
 Listener = Callable[[Event], None]
-
-
-def as_recipe(recipe: Recipe | str | Path) -> Recipe:
-    """A recipe as given, or read from a file."""
-    return recipe if isinstance(recipe, Recipe) else load(recipe)
-
-
-def plan(recipe: Recipe | str | Path, *, memory: int | None = None, threads: int | None = None) -> Plan:
-    """Plan a merge from headers and side files; tensor data is not read.
-
-    Args:
-        recipe: a `Recipe`, or the path of a recipe file (native or mergekit).
-        memory: bytes that the run may hold above an idle process; default 2 GiB.
-        threads: workers; default the cores of this machine.
-
-    Raises:
-        RecipeFaults: the text is wrong. CheckpointError, PlanError: the models are, or do not fit.
-    """
-    return make_plan(as_recipe(recipe), memory=memory, threads=threads)
 
 
 def merge(
