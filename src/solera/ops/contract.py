@@ -81,8 +81,15 @@ class Summary(Protocol):
     States must merge in any grouping; sums therefore keep one float64 partial per cell of 64 Ki elements.
     """
 
-    rounds: int
-    scope: Scope
+    @property
+    def rounds(self) -> int:
+        """Passes over the stream."""
+        ...
+
+    @property
+    def scope(self) -> Scope:
+        """What it is taken over."""
+        ...
 
     def init(self, round_: int, previous: Any) -> Any:
         """Empty state of one round."""
