@@ -46,8 +46,9 @@ def explain(plan: Plan) -> str:
     """The plan as text."""
     data = as_json(plan)
     counts = ", ".join(f"{n} {status}" for status, n in data["tensors"].items())
+    models = ", ".join(f"{label} ({size(row['bytes'])})" for label, row in data["models"].items())
     lines = [
-        f"models   {', '.join(f'{m} ({size(v["bytes"])})' for m, v in data['models'].items())}",
+        f"models   {models}",
         f"output   {len(plan.outputs)} tensors ({counts}), {size(plan.cost.write_bytes)}",
         f"methods  {', '.join(f'{name} x {n}' for name, n in data['methods'].items())}",
         f"passes   {plan.cost.passes} ({plan.cost.held}; no intermediate files)",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from solera import registry
 from solera.arch import compatible
 from solera.errors import Fault, PlanError
 from solera.plan.bind import COPY, call_for
+from solera.plan.crop import cropped
 from solera.plan.models import ModelTable, Row
 from solera.plan.route import Route, Source, routes
-from solera.plan.tasks import Call, Expr, LeafTask
+from solera.plan.tasks import Call, LeafTask
 from solera.recipe.values import Merge, Recipe, Settings
 from solera.types import ModelRef
 
@@ -87,6 +88,7 @@ class Builder:
         leaf = route.leaf
         if not _mergeable(route):
             return replace(route.layout, leaf=leaf, status="copied")
+        route = self._aligned(node, route)
         if not self._complete(node, route):
             return replace(route.layout, leaf=leaf, status="copied")
         call = call_for(node, leaf, route.scope)
@@ -97,6 +99,17 @@ class Builder:
             row = route.sources[0].row
             return replace(row or route.layout, leaf=leaf, status="copied", alias=_alias(route))
         return Row(leaf, _task(identity, call, route), "merged", identity.label, alias=_alias(route))
+
+    def _aligned(self, node: Merge, route: Route) -> Route:
+        """In the mergekit dialect, embeddings of unequal length are cut; the cut is noted."""
+        rows = {s.row.leaf.shape for s in (*route.sources, *([route.base] if route.base else [])) if s.row is not None}
+        if self.recipe.dialect != "mergekit" or len(rows) < 2:
+            return route
+        cut = cropped(route, node.method)
+        if cut is None:
+            return route
+        self.notes.append(f"{route.leaf.name}: embeddings of different lengths, cut to {cut.leaf.shape[0]} rows")
+        return cut
 
     def _complete(self, node: Merge, route: Route) -> bool:
         """Whether every operand has the leaf in one shape; faults are collected."""
@@ -228,6 +241,3 @@ def _misshapen(node: Merge, route: Route, shapes: Mapping[str, tuple[int, ...]])
     got = ", ".join(f"{label} {list(shape)}" for label, shape in shapes.items())
     return Fault(f"{route.leaf.name} has different shapes.", where=node.where, got=got, want="one shape", fix=fix)
 
-
-TableOf = Callable[[ModelRef | Merge], ModelTable]
-Made = Expr
