@@ -35,6 +35,7 @@ class Spec:
     tokenizer: str = "plain"
     pad_rows: int = 0  # embedding rows beyond the tokenizer's vocabulary
     template: str | None = None
+    salt: str = ""  # another draw, where a threshold would fall on an entry
 
 
 MODELS: Mapping[str, Spec] = {
@@ -51,6 +52,9 @@ MODELS: Mapping[str, Spec] = {
     "one_base": Spec(layers=1),
     "one_a": Spec(low=0.010, high=0.080, layers=1),
     "one_b": Spec(low=0.012, high=0.050, layers=1),
+    "one_c": Spec(low=0.008, high=0.110, layers=1),
+    "fuse_a": Spec(low=0.050, high=0.500, layers=1, salt="291"),
+    "fuse_b": Spec(low=0.020, high=0.700, zeros=0.1, layers=1, salt="164"),
     "tok_base": Spec(tokenizer="tok_base", template="base"),
     "tok_a": Spec(low=0.010, high=0.080, tokenizer="tok_a", pad_rows=5, template="a"),
     "tok_b": Spec(low=0.012, high=0.050, tokenizer="tok_b", template="a"),
@@ -122,7 +126,7 @@ def tensors(name: str) -> dict[str, Array]:
     for key, shape in shapes(spec).items():
         values = base_values(key, shape, 1.0 if "norm" in key else 0.0)
         if spec.high:
-            values = (values + delta_values(f"{name}/{key}", shape, spec)).astype(np.float32)
+            values = (values + delta_values(f"{name}{spec.salt}/{key}", shape, spec)).astype(np.float32)
         out[key] = values
     return out
 
