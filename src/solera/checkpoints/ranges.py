@@ -57,6 +57,59 @@ class FileRange:
         return (stop - start) * self.spec.dtype.itemsize
 
 
+@dataclass(frozen=True, slots=True)
+class StridedRange:
+    """A tensor that lies in a file with strides (in elements): transposed before it was saved, or a slice of another.
+
+    A read takes the whole stretch between the first and the last element of the rows that it touches.
+    """
+
+    path: str
+    offset: int
+    spec: TensorSpec
+    strides: tuple[int, ...]
+
+    @property
+    def natural(self) -> DType:
+        """The stored type."""
+        return self.spec.dtype
+
+    def read(self, reader: ByteReader, start: int, stop: int) -> Tensor:
+        """Elements [start, stop) in row-major order."""
+        import torch
+
+        if stop <= start:
+            return torch.empty(0, dtype=torch_dtype(self.spec.dtype))
+        first, last, row = self._rows(start, stop)
+        rows, size = (last - first, *self.spec.shape[1:]), self.spec.dtype.itemsize
+        begin = self.offset + first * self.strides[0] * size
+        flat = as_tensor(reader.pread(self.path, begin, extent(rows, self.strides) * size), self.spec.dtype)
+        return torch.as_strided(flat, rows, self.strides).reshape(-1)[start - first * row : stop - first * row].clone()
+
+    def cost_bytes(self, start: int, stop: int) -> int:
+        """Bytes of the stretch that holds the rows touched."""
+        if stop <= start:
+            return 0
+        first, last, _ = self._rows(start, stop)
+        return extent((last - first, *self.spec.shape[1:]), self.strides) * self.spec.dtype.itemsize
+
+    def _rows(self, start: int, stop: int) -> tuple[int, int, int]:
+        row = self.spec.numel // self.spec.shape[0]
+        return start // row, -(-stop // row), row
+
+
+def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """Elements from the first to the last one of a strided tensor.
+
+    Example:
+        >>> extent((2, 3), (1, 2)), extent((0, 3), (3, 1)), extent((), ())
+        (6, 0, 1)
+    """
+    if 0 in shape:
+        return 0
+    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MemorySource:
     """A tensor held in memory: for tests and notebooks.
