@@ -82,7 +82,13 @@ def test_samples_are_usable_and_unusable_ones_are_not(parameter):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 10**400, "1", True, None, [], [1.0], {}])
 def test_no_number(bad):
-    assert Parameter("t", "float").wrong(bad)
+    assert Parameter("t", "float", required=True).wrong(bad)
+
+
+def test_none_is_usable_where_it_is_the_default():
+    assert Parameter("t", "float").wrong(None) == ""
+    assert Parameter("t", "float", 1.0).wrong(None)
+    assert Parameter("t", "float", per_model=True).wrong([None, 1.0]) == ""
 
 
 def test_per_model_values_are_checked_one_by_one():

@@ -86,7 +86,7 @@ def _declared(parameter: inspect.Parameter, hint: Any, function: Callable[..., A
     made = replace(
         read, name=recipe_name(parameter.name), required=required, default=None if required else parameter.default
     )
-    fault = "" if required or made.default is None else made.wrong(made.default)
+    fault = "" if required else made.wrong(made.default)
     if fault:
         raise SoleraError("A default is outside its own range.", where=where, got=repr(made.default), want=fault)
     return made

@@ -67,6 +67,8 @@ class Parameter:
     def wrong(self, value: Any) -> str:
         """What is wanted instead of `value`, or "" where it is accepted; a list or tuple stands for per-model values.
 
+        None is accepted where it is the default: the parameter is then not set.
+
         Example:
             >>> weight = Parameter("weight", "float", per_model=True)
             >>> weight.wrong([0.5, 1]), weight.wrong([0.5, "much"])
@@ -75,9 +77,12 @@ class Parameter:
         many = isinstance(value, (list, tuple))
         if many and not self.per_model:
             return f"{self.range_text}, the same for all models"
-        if (all(self.accepts(item) for item in value) and len(value) > 0) if many else self.accepts(value):
+        if (all(map(self._usable, value)) and len(value) > 0) if many else self._usable(value):
             return ""
         return f"{self.range_text}, for all models or for each" if self.per_model else self.range_text
+
+    def _usable(self, value: Any) -> bool:
+        return self.accepts(value) or (value is None and self.default is None and not self.required)
 
     def _within(self, value: float) -> bool:
         above = self.low is None or (value > self.low if self.open_low else value >= self.low)

@@ -68,8 +68,6 @@ def as_declared(parameter: Parameter, value: Any) -> Any:
 
 
 def _value_faults(parameter: Parameter, value: Any, place: str) -> list[Fault]:
-    if value is None and parameter.default is None and not parameter.required:
-        return []
     want = parameter.wrong(value)
     if not want:
         return []
