@@ -60,9 +60,8 @@ class Architecture:
 
     def tied(self, config: Mapping[str, Any]) -> bool:
         """Whether the output head shares the input embedding's weights."""
-        key = first_present(config, self.plan.tie_keys)
-        said = self.plan.tie_default if key is None else bool(lookup(config, key))
-        return said and bool(self.plan.ties)
+        said = [value for key in self.plan.tie_keys if (value := lookup(config, key)) is not None]
+        return bool(self.plan.ties) and (any(said) if said else self.plan.tie_default)
 
     @property
     def head_ties(self) -> dict[str, str]:
@@ -75,13 +74,18 @@ class Architecture:
         return self.plan.tie_keys[0] if self.plan.ties else ""
 
     @property
+    def tie_keys(self) -> tuple[str, ...]:
+        """All config paths of that flag: any true one ties, so untying must clear every one that is present."""
+        return self.plan.tie_keys if self.plan.ties else ()
+
+    @property
     def vocab_keys(self) -> tuple[str, ...]:
         """Config paths that hold the number of vocabulary entries."""
         return self.plan.vocab_keys
 
     def leaf_name(self, tensor: str) -> str:
         """The canonical name of a file tensor (for a fused tensor: of the whole)."""
-        return self.read.rename(tensor)
+        return self.read(tensor).name
 
     def with_layer(self, tensor: str, layer: int, stack: str = "") -> str:
         """A file tensor's name, moved to another layer of `stack`; unchanged if it lies in none.
@@ -103,7 +107,7 @@ class Architecture:
 
     def sites(self, stack: str = "") -> Mapping[str, tuple[str, ...]]:
         """Measuring sites of each layer of `stack`: module whose input is measured -> modules that share it."""
-        return next((rule.sites or {} for rule in self.plan.stacks if rule.name == stack), {})
+        return next((rule.sites for rule in self.plan.stacks if rule.name == stack), {})
 
 
 def compatible(a: Architecture, b: Architecture) -> str | None:
@@ -141,7 +145,15 @@ def _stack(rule: StackRule, seen: int, config: Mapping[str, Any]) -> LayerStack:
     if count is None:
         like = first_present(config, rule.count_like)
         count = whole(lookup(config, like)) if like else None
-    present = [path for path in rule.per_layer if isinstance(lookup(config, path), list)]
     return LayerStack(
-        rule.name, count or seen, key or next(iter(rule.count), None), tuple(present), rule.index, rule.leading
+        rule.name,
+        count or seen,
+        key or next(iter(rule.count), None),
+        per_layer_keys=_present(config, rule.per_layer, list),
+        index_keys=_present(config, rule.index, list),
+        leading_keys=_present(config, rule.leading, int),
     )
+
+
+def _present(config: Mapping[str, Any], paths: tuple[str, ...], kind: type) -> tuple[str, ...]:
+    return tuple(path for path in paths if isinstance(lookup(config, path), kind))

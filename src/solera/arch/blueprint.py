@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from solera.arch.trie import Node, trie
@@ -83,7 +83,7 @@ class StackRule:
     index: tuple[str, ...] = ()
     leading: tuple[str, ...] = ()
     symmetries: tuple[Symmetry, ...] = ()
-    sites: Mapping[str, tuple[str, ...]] | None = None
+    sites: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any
 from solera.arch.architecture import Architecture, architecture
 from solera.arch.blueprint import Blueprint, Place, Rule, StackRule
 from solera.arch.paths import walk, whole
+from solera.arch.trie import NUMBER, template
 
 _NAMES = ("encoder", "decoder", "vision", "text", "audio")
 _NOT_LAYERS = re.compile(r"token_id|architectures|label|_ids?$")
@@ -36,10 +37,17 @@ def inferred(config: Mapping[str, Any], names: tuple[str, ...], model_type: str 
     """An architecture made from the names themselves; every name has a rule of its own."""
     counts = stack_counts(names)
     titles = _titles(tuple(counts))
-    rules = {_pattern(name, counts): _rule(name, counts, titles) for name in names}
+    kinds = {template(_pattern(name, counts))[0].replace(NUMBER, "*"): name for name in names}
+    rules = {pattern: _rule(name, counts, titles) for pattern, name in kinds.items()}
     stacks = tuple(_stack(prefix, n, titles[prefix], config) for prefix, n in counts.items())
+    ties = _ties(names)
     plan = Blueprint(
-        "inferred", (*_floors(titles), *rules.items()), stacks, ties=_ties(names), vocab_keys=_vocab_keys(config)
+        "inferred",
+        (*_floors(titles), *rules.items()),
+        stacks,
+        ties=ties,
+        tie_default=not any(head in names for head, _ in ties),
+        vocab_keys=_vocab_keys(config),
     )
     return architecture("inferred", plan, model_type=model_type, known=False, notes=(_note(model_type, counts),))
 
@@ -137,8 +145,10 @@ def _per_layer(path: str, value: Any, count: int) -> bool:
 
 
 def _ties(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    embeddings = [n for n in names if n.endswith(".weight") and _role(n) == "embedding"]
-    return (("lm_head.weight", embeddings[0]),) if len(embeddings) == 1 else ()
+    single = [n for n in names if n.endswith(".weight") and not _splits(n)]
+    embeddings = [n for n in single if _role(n) == "embedding"]
+    heads = [n for n in single if _role(n) == "head"] or ["lm_head.weight"]
+    return ((heads[0], embeddings[0]),) if len(embeddings) == len(heads) == 1 else ()
 
 
 def _role(name: str) -> str:

@@ -85,6 +85,13 @@ def _part_of(part: Table, nested: Mapping[str, Any]) -> Found:
 
 
 @cache
+def all_found() -> tuple[Found, ...]:
+    """Every architecture with default parts, those with fewest patterns first."""
+    order = [(len(assemble(name, {}).plan.rules), "like" in table, name) for name, table in tables().items()]
+    return tuple(assemble(name, {}) for _, _, name in sorted(order))
+
+
+@cache
 def tables() -> Mapping[str, Table]:
     """Every data file, by its name, with `like` followed.
 

@@ -1,4 +1,7 @@
-"""From a file tensor's name to its canonical name, rule and numbers."""
+"""From a file tensor's name to its canonical name, rule and numbers.
+
+Names differ by numbers mostly, so each template is read once and remembered.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from solera.arch.blueprint import Blueprint, Rename, Rule
-from solera.arch.trie import Node, find
+from solera.arch.trie import NUMBER, Node, fill, find, template
 
 BUFFERS = frozenset({"inv_freq", "position_ids", "masked_bias", "num_batches_tracked", "token_type_ids"})
 """Last name segments of tensors that are tables, not weights; they are copied."""
@@ -30,28 +33,61 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
+class _Form:
+    """A template that was read: canonical template, rule, which of the numbers are layer and expert, the rest."""
+
+    name: str
+    rule: Rule
+    layer: int | None = None
+    expert: int | None = None
+    rest: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """Reads names by one blueprint."""
 
     renames: tuple[Rename, ...]
     tree: Node[Rule] = field(repr=False, compare=False)
+    _files: dict[str, _Form] = field(default_factory=dict, repr=False, compare=False)
+    _leaves: dict[str, _Form] = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, name: str) -> Spot:
         """Read one file tensor name."""
-        return self.canonical(self.rename(name))
-
-    def rename(self, name: str) -> str:
-        """The canonical name of a file tensor."""
-        for rename in self.renames:
-            name = rename(name)
-        return name
+        pattern, numbers = template(name)
+        if pattern not in self._files:
+            self._files[pattern] = self._form(self._renamed(pattern))
+        return _spot(self._files[pattern], numbers)
 
     def canonical(self, name: str) -> Spot:
         """Read a name that is canonical already."""
-        hit = find(self.tree, name)
+        pattern, numbers = template(name)
+        if pattern not in self._leaves:
+            self._leaves[pattern] = self._form(pattern)
+        return _spot(self._leaves[pattern], numbers)
+
+    def _renamed(self, pattern: str) -> str:
+        for rename in self.renames:
+            pattern = rename(pattern)
+        return pattern
+
+    def _form(self, pattern: str) -> _Form:
+        hit = find(self.tree, pattern)
         if hit is None:
-            return Spot(name, _NOTHING)
-        return Spot(name, hit.value, hit.number("layer"), hit.number("expert"), hit.rest)
+            return _Form(pattern, _NOTHING)
+        segments = pattern.split(".")
+        at = {key: segments[:place].count(NUMBER) for key, place in hit.captured}
+        return _Form(pattern, hit.value, at.get("layer"), at.get("expert"), tuple(segments[hit.depth :]))
+
+
+def _spot(form: _Form, numbers: tuple[str, ...]) -> Spot:
+    return Spot(
+        fill(form.name, numbers) if numbers else form.name,
+        form.rule,
+        None if form.layer is None else int(numbers[form.layer]),
+        None if form.expert is None else int(numbers[form.expert]),
+        form.rest,
+    )
 
 
 def reader(plan: Blueprint) -> Reader:
