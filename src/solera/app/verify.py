@@ -1,0 +1,68 @@
+"""verify: are the tensors of a merged folder the bytes that its manifest recorded?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from solera.checkpoints import FileReader, open_checkpoint
+from solera.checkpoints.contract import Checkpoint
+from solera.errors import CorruptFile, NotFound
+
+MANIFEST = "solera.json"
+
+
+def verify(model: str | Path) -> dict[str, Any]:
+    """Read every tensor of a merged folder and compare it with the digests in its manifest.
+
+    Returns:
+        ``{"model", "tensors", "bytes", "damaged": [names], "missing": [names], "added": [names], "ok"}``.
+
+    Cost: one read of the model.
+
+    Raises:
+        NotFound: the folder has no manifest. CorruptFile: the manifest is not readable.
+    """
+    folder = Path(model)
+    recorded = _recorded(folder / MANIFEST)
+    checkpoint = open_checkpoint(folder)
+    reader = FileReader()
+    damaged = [name for name, chunks in recorded.items() if name in checkpoint.table and not _same(checkpoint, name, chunks, reader)]
+    missing = sorted(set(recorded) - set(checkpoint.table))
+    added = sorted(set(checkpoint.table) - set(recorded))
+    return {
+        "model": str(folder),
+        "tensors": len(recorded),
+        "bytes": reader.bytes_read,
+        "damaged": damaged,
+        "missing": missing,
+        "added": added,
+        "ok": not (damaged or missing or added),
+    }
+
+
+def _recorded(path: Path) -> dict[str, list[tuple[int, str]]]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["tensors"]
+        return {name: [(int(n), str(d)) for n, d in row["chunks"]] for name, row in rows.items()}
+    except FileNotFoundError:
+        raise NotFound("the folder has no manifest.", where=path, want=MANIFEST, fix="verify folders made by `solera merge`") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptFile("the manifest cannot be read.", where=path, got=error, fix="merge again") from None
+
+
+def _same(checkpoint: Checkpoint, name: str, chunks: list[tuple[int, str]], reader: FileReader) -> bool:
+    from solera.checkpoints.writer import tensor_bytes
+
+    source = checkpoint.table[name]
+    size, start = source.spec.dtype.itemsize, 0
+    if sum(n for n, _ in chunks) != source.spec.nbytes:
+        return False
+    for nbytes, digest in chunks:
+        data = tensor_bytes(source.read(reader, start, start + nbytes // size))
+        if hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
+            return False
+        start += nbytes // size
+    return True
