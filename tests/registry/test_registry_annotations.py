@@ -9,7 +9,7 @@ import pytest
 
 from solera.errors import SoleraError
 from solera.registry import Card, Parameter, PerModel, Range, Share, Weight
-from solera.registry.annotations import python_name, read_parameters, recipe_name
+from solera.registry.annotations import read_parameters, recipe_name
 from solera.registry.samples import sample, unusable
 
 
@@ -44,11 +44,9 @@ def test_every_kind_is_read():
     assert read_parameters(taken, {"t": "where"}) == EXPECTED
 
 
-def test_keywords_lose_their_underscore_and_get_it_back():
+def test_names_lose_their_underscore():
     assert recipe_name("lambda_") == "lambda"
-    assert python_name("lambda") == "lambda_"
-    assert recipe_name("scale_") == "scale_"
-    assert python_name("scale") == "scale"
+    assert recipe_name("scale") == "scale"
 
 
 def no_annotation(t=1): ...

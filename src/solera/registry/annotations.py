@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import inspect
-import keyword
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -53,7 +52,7 @@ _WANT = "float, int, bool or Literal[...], in Annotated[..., Range(...)] or PerM
 def read_parameters(function: Callable[..., Any], docs: Mapping[str, str]) -> tuple[Parameter, ...]:
     """Read the parameters of a method from its signature; `docs` holds the "Args:" lines by Python name.
 
-    A trailing underscore is dropped where it only avoids a keyword (``lambda_`` is ``lambda`` in recipes).
+    A trailing underscore is dropped: ``lambda_`` is ``lambda`` in recipes.
 
     Raises:
         SoleraError: an annotation is missing or of no known kind, or a default is not allowed by its own annotation.
@@ -67,14 +66,13 @@ def read_parameters(function: Callable[..., Any], docs: Mapping[str, str]) -> tu
 
 
 def recipe_name(python_name: str) -> str:
-    """The name in recipes: ``lambda_`` gives ``lambda``."""
-    stem = python_name.removesuffix("_")
-    return stem if keyword.iskeyword(stem) else python_name
+    """The name in recipes, without the underscore that keeps it from a keyword or another name.
 
-
-def python_name(recipe_name: str) -> str:
-    """The name in Python: ``lambda`` gives ``lambda_``."""
-    return f"{recipe_name}_" if keyword.iskeyword(recipe_name) else recipe_name
+    Example:
+        >>> recipe_name("lambda_"), recipe_name("weight")
+        ('lambda', 'weight')
+    """
+    return python_name.removesuffix("_")
 
 
 def _declared(parameter: inspect.Parameter, hint: Any, function: Callable[..., Any]) -> Parameter:

@@ -164,8 +164,7 @@ def _paper(card: Card) -> str:
 
 
 def _code(code: str) -> str:
-    """``owner/name path`` becomes a link; anything else stays as it is."""
+    """``owner/name``, with or without ``github.com/`` before it and a path after it, becomes a link."""
     head, _, path = code.partition(" ")
-    if head.count("/") != 1 or "://" in head:
-        return code
-    return f"[{head}](https://github.com/{head}) {path}".strip()
+    name = head.removeprefix("https://").removeprefix("github.com/")
+    return f"[{name}](https://github.com/{name}) {path}".strip() if name.count("/") == 1 else code

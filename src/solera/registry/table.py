@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from solera.errors import BadParameter, SoleraError
-from solera.registry.annotations import python_name, read_parameters, recipe_name
+from solera.registry.annotations import read_parameters, recipe_name
 from solera.registry.card import Card
 from solera.registry.docstring import read_docstring
 from solera.registry.stored import stored_cards
@@ -168,4 +168,5 @@ def made(card: Card, make: Maker, parameters: Mapping[str, Any]) -> Chain:
     for fault in faults_of(card, parameters):
         raise BadParameter.of(fault)
     values = {p.name: as_declared(p, parameters[p.name]) for p in card.parameters if p.name in parameters}
-    return make(**{python_name(key): value for key, value in values.items()})
+    names = {recipe_name(name): name for name in inspect.signature(make).parameters}
+    return make(**{names[key]: value for key, value in values.items()})

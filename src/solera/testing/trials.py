@@ -67,6 +67,7 @@ def trial(
     base: bool | None = None,
     leaf: str = "layers.0.mlp.up.weight",
     seed: int = 11,
+    sparse: bool = False,
 ) -> Trial:
     """Seeded operands near one base: weights of size 1, task vectors of size 0.1.
 
@@ -77,12 +78,15 @@ def trial(
         base: whether the recipe has a base; None for what the card asks for.
         leaf: its name, which the numbers do not depend on.
         seed: the run's, for draws; the numbers do not depend on it.
+        sparse: every third entry of a model equals the base, a different third for each model in turn.
     """
     models = models or counts(card)[-1]
     with_base = bases(card)[-1] if base is None else base
     generator = torch.Generator().manual_seed(zlib.crc32(repr((shape, models)).encode()))
     start = torch.randn(shape, generator=generator)
     deltas = 0.1 * torch.randn((models, *shape), generator=generator)
+    if sparse:
+        deltas.reshape(models, -1)[torch.arange(models)[:, None] % 3 == torch.arange(start.numel()) % 3] = 0
     values = deltas if takes_delta(card, base=with_base) else start + deltas
     names = tuple(f"model-{k}" for k in range(models))
     facts = Facts(shape, leaf=leaf, role="mlp", layer=0, models=names, seed=seed)
@@ -96,6 +100,14 @@ def small_trials(card: Card) -> Iterator[tuple[str, Trial]]:
             for name, shape in SHAPES.items():
                 note = f"{name} {shape}, {models} models, {'with' if base else 'without'} base"
                 yield note, trial(card, shape, models, base=base)
+
+
+def small_tries(card: Card) -> Iterator[tuple[str, Trial, Chain]]:
+    """Small trials with chains to run: every setting on matrices, the defaults on the other shapes."""
+    for name, tried in small_trials(card):
+        every = tried.facts.shape == SHAPES["matrix"]
+        for setting in settings(card, tried.stack.models) if every else [usual(card)]:
+            yield f"{name}, {setting}", tried, setting.chain(card)
 
 
 def with_values(tried: Trial, change: Any) -> Trial:
