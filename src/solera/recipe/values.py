@@ -175,3 +175,4 @@ class Recipe:
     source: str = ""
     warnings: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    population: Literal["node", "tensor"] | None = None

@@ -1,0 +1,78 @@
+"""The native form, lowered to values: nodes, slices, modules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from solera import registry
+from solera.recipe.findings import Place
+from solera.recipe.linking import Linker
+from solera.recipe.native_models import model_of, operand_of, operands_of
+from solera.recipe.native_rules import rules_of
+from solera.recipe.reading import settings_of, split_each, with_each
+from solera.recipe.schema import Body, SliceForm
+from solera.recipe.values import Merge, Slice
+from solera.types import ModelRef
+
+
+def merge_of(ctx: Linker, body: Body, place: Place, outer: Merge | None = None) -> Merge:
+    """Lower one merge. A module takes what it leaves out (method, variant, base) from `outer`."""
+    find = ctx.findings
+    find.mark(place)
+    here = place.into("parameters")
+    shared, each = split_each(find, body.parameters, here)
+    operands = operands_of(ctx, body.models, place.into("models"))
+    node = Merge(
+        _method(ctx, body, place, outer),
+        models=with_each(find, operands, each, place.into("models")),
+        slices=tuple(_slice(ctx, s, place.into("slices", i)) for i, s in enumerate(body.slices or ()) if s is not None),
+        parameters=settings_of(find, shared, here),
+        variant=outer.variant if outer and "variant" not in body.model_fields_set else body.variant,
+        name=body.name or "",
+        where=find.where(place.path),
+    )
+    node = replace(node, base=_base(ctx, body, node, place, outer))
+    node = replace(node, modules=_modules(ctx, body, place, node))
+    return replace(node, rules=rules_of(find, body.rules, node, place.into("rules")))
+
+
+def _method(ctx: Linker, body: Body, place: Place, outer: Merge | None) -> str:
+    of_modules = next((m.method for m in (body.modules or {}).values() if m and m.method), "")
+    method = body.method or (outer.method if outer else "") or of_modules
+    if not method and not ctx.findings.is_spoiled((*place.path, "method")):
+        fix = "add `method: linear` for an average"
+        ctx.findings.fault(place.path, "`method` is missing.", want="the name of a method", fix=fix)
+    return method
+
+
+def _base(ctx: Linker, body: Body, node: Merge, place: Place, outer: Merge | None) -> ModelRef | Merge | None:
+    if body.base is not None:
+        return model_of(ctx, body.base, place.into("base"))
+    if outer is None or "base" in body.model_fields_set:
+        return None
+    card = registry.cards().get(node.method)
+    return outer.base if card is None or card.base != "none" else None
+
+
+def _slice(ctx: Linker, form: SliceForm, place: Place) -> Slice:
+    find = ctx.findings
+    find.mark(place)
+    sources = tuple(
+        operand_of(ctx, source, place.into("sources", i))
+        for i, source in enumerate(form.sources or ())
+        if source is not None
+    )
+    if not sources and not find.is_spoiled((*place.path, "sources")):
+        find.fault(place.path, "A slice has no `sources`.", want="a list of models with their layers")
+    base = None if form.base is None else operand_of(ctx, form.base, place.into("base"))
+    here = place.into("parameters")
+    shared, each = split_each(find, form.parameters, here)
+    return Slice(with_each(find, sources, each, place.into("sources")), base, settings_of(find, shared, here))
+
+
+def _modules(ctx: Linker, body: Body, place: Place, outer: Merge) -> dict[str, Merge]:
+    return {
+        name: merge_of(ctx, inner, place.into("modules", name), outer)
+        for name, inner in (body.modules or {}).items()
+        if inner is not None
+    }
