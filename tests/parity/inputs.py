@@ -70,9 +70,7 @@ TEMPLATES = {
 def hashed(label: str, count: int) -> NDArray[np.uint64]:
     """Return `count` 64-bit hashes (splitmix64) of `label` and the index."""
     seed = np.uint64(zlib.crc32(label.encode()))
-    step, one, two = (
-        np.uint64(v) for v in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-    )
+    step, one, two = (np.uint64(v) for v in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
     with np.errstate(over="ignore"):
         z = (seed << np.uint64(32)) + np.arange(1, count + 1, dtype=np.uint64) * step
         z = (z ^ (z >> np.uint64(30))) * one
@@ -134,10 +132,10 @@ def tensors(name: str) -> dict[str, Array]:
 def words(kind: str) -> tuple[list[str], list[tuple[str, str]]]:
     """Return letters and merges of a tokenizer; the kinds overlap by about half."""
     letters = {
-        "plain": list("abcdefghijklmnop") + ["Ġ"],
-        "tok_base": list("abcdefghijkl") + ["Ġ"],
-        "tok_a": list("lkjfedcbamno") + ["Ġ"],
-        "tok_b": list("pahqbgcrdsel") + ["Ġ"],
+        "plain": [*"abcdefghijklmnop", "Ġ"],
+        "tok_base": [*"abcdefghijkl", "Ġ"],
+        "tok_a": [*"lkjfedcbamno", "Ġ"],
+        "tok_b": [*"pahqbgcrdsel", "Ġ"],
     }
     merges = {
         "plain": "ab cd ef gh abcd efgh Ġa Ġb Ġab ij kl mn",

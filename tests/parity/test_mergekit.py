@@ -26,11 +26,19 @@ pytestmark = pytest.mark.parity
 # The stored results belong to these inputs and no others.
 INPUTS_SHA256 = "91aa74b03bc1aa4a5ca97f7a062d213d7c69a57bbf24601ce6cea2e098f07d0e"
 RANDOM = sorted(path.stem for path in (compare.CASES / "random").glob("*.yaml"))
-SELECTING = ("ties", "dare_ties", "della", "breadcrumbs", "breadcrumbs_ties", "sce", "arcee_fusion", "ram", "ramplus_tl")
+SELECTING = (
+    "ties",
+    "dare_ties",
+    "della",
+    "breadcrumbs",
+    "breadcrumbs_ties",
+    "sce",
+    "arcee_fusion",
+    "ram",
+    "ramplus_tl",
+)
 SELECTING_CASES = [
-    name
-    for name in compare.names()
-    if name.startswith(SELECTING) and compare.recipe(name)["merge_method"] in SELECTING
+    name for name in compare.names() if name.startswith(SELECTING) and compare.recipe(name)["merge_method"] in SELECTING
 ]
 
 
@@ -200,7 +208,10 @@ def dropped(*, rescale: bool) -> Iterator[dict[str, NDArray[np.float64]]]:
     """Yield merges that drop entries of each task vector and restore its sum of magnitudes."""
     rng = np.random.default_rng(0)
     base = inputs.tensors("one_base")
-    vectors = [({k: v - base[k] for k, v in inputs.tensors(m).items()}, w, p) for m, w, p in (("one_a", 0.6, 0.6), ("one_b", 0.3, 0.4))]
+    vectors = [
+        ({k: v - base[k] for k, v in inputs.tensors(m).items()}, w, p)
+        for m, w, p in (("one_a", 0.6, 0.6), ("one_b", 0.3, 0.4))
+    ]
     for _ in range(moments.SEEDS):
         out = {k: v.astype(np.float64) for k, v in base.items()}
         for table, weight, density in vectors:

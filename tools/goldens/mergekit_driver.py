@@ -24,9 +24,7 @@ def merge(recipe: Path, out: Path, seed: int | None = None) -> None:
     """Merge one recipe document into `out`."""
     with recipe.open(encoding="utf-8") as stream:
         config = MergeConfiguration.model_validate(yaml.safe_load(stream))
-    options = MergeOptions(
-        copy_tokenizer=True, write_model_card=False, quiet=True, random_seed=seed
-    )
+    options = MergeOptions(copy_tokenizer=True, write_model_card=False, quiet=True, random_seed=seed)
     run_merge(config, out_path=str(out), options=options)
 
 
@@ -34,7 +32,7 @@ def one(case: dict) -> dict:
     """Run one deterministic case and say how it ended."""
     try:
         merge(Path(case["recipe"]), Path(case["out"]))
-    except BaseException as error:
+    except Exception as error:  # noqa: BLE001 - the caller reports every failed case
         return {"name": case["name"], "error": f"{type(error).__name__}: {error}"}
     return {"name": case["name"], "error": None}
 
