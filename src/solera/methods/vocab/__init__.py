@@ -1,0 +1,30 @@
+"""Vocabularies: read, join, match rows by token, write tokenizer files. Plain JSON and array work."""
+
+from solera.methods.vocab.build import TOKENIZER_FILES, BuiltTokenizer, build_tokenizer, is_tokenizer_file
+from solera.methods.vocab.read import embedding_rows, read_vocabulary
+from solera.methods.vocab.rows import row_plan
+from solera.methods.vocab.template import Templates, choose_template, read_templates, with_template
+from solera.methods.vocab.union import trimmed, union, with_tokens
+from solera.methods.vocab.values import Added, RowMap, RowSource, Vocabulary, VocabularyPlan
+
+__all__ = [
+    "TOKENIZER_FILES",
+    "Added",
+    "BuiltTokenizer",
+    "RowMap",
+    "RowSource",
+    "Templates",
+    "Vocabulary",
+    "VocabularyPlan",
+    "build_tokenizer",
+    "choose_template",
+    "embedding_rows",
+    "is_tokenizer_file",
+    "read_templates",
+    "read_vocabulary",
+    "row_plan",
+    "trimmed",
+    "union",
+    "with_template",
+    "with_tokens",
+]
