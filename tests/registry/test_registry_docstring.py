@@ -36,6 +36,10 @@ def test_all_parts():
     assert doc.differs == ("one reading of the sign.", "a zero vote is plus.", "thresholds are exact.")
 
 
+def test_sentences_over_several_lines_are_one_item():
+    assert read_docstring("S.\n\nDiffers:\n    Here a,\n    b.\n    There c.").differs == ("Here a, b.", "There c.")
+
+
 def test_no_docstring():
     assert read_docstring(None) == Doc()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from solera.registry import Card, Parameter
@@ -34,7 +36,7 @@ CARD = Card(
     passes=2,
     deviations=("in the sign of zero",),
     parity="mergekit 0.1.5",
-    doc="out = mean",
+    doc="out = mean\n\nWith nothing else.",
     law_optouts={"a law": "a reason"},
 )
 
@@ -54,7 +56,7 @@ def test_a_page_says_everything():
     for part in [
         "# ties",
         "Trim, elect, average.",
-        "out = mean",
+        "```text\nout = mean\n```\n\nWith nothing else.",
         "[arXiv:2306.01708](https://arxiv.org/abs/2306.01708)",
         "[prateeky2806/ties-merging](https://github.com/prateeky2806/ties-merging) src/utils/merge_utils.py",
         "| passes over the inputs | 2 |",
@@ -74,6 +76,10 @@ def test_the_recipe_of_a_page():
         "solera: 1\nbase: org/base\nmodels:\n  - model: org/math\n    weight: 1\n  - model: org/code\n    weight: 1\n"
         "method: ties\nparameters:\n  t: 0.5\n  vote: mass\n"
     )
+
+
+def test_the_recipe_of_a_random_method_has_a_seed():
+    assert recipe(replace(CARD, random=True)).endswith("\nseed: 1\n")
 
 
 def test_the_index_lists_every_method():

@@ -80,13 +80,14 @@ def _arguments(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _items(lines: Iterable[str]) -> list[str]:
-    """One item per line of the least indentation; deeper lines, and lines after inline text, continue it."""
+    """One item per line; indented lines, and lines after one that ends no sentence, continue it."""
     kept = [line for line in lines if line.strip()]
     level = min((len(line) - len(line.lstrip()) for line in kept), default=0)
     items: list[str] = []
     for line in kept:
-        if items and len(line) - len(line.lstrip()) > level:
-            items[-1] = f"{items[-1]} {line.strip()}"
+        text, deeper = line.strip(), len(line) - len(line.lstrip()) > level
+        if items and not text.startswith("- ") and (deeper or not items[-1].endswith(".")):
+            items[-1] = f"{items[-1]} {text}"
         else:
-            items.append(line.strip().removeprefix("- "))
+            items.append(text.removeprefix("- "))
     return items

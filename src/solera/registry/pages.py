@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from solera.registry.card import Card, Parameter
 from solera.registry.samples import sample
 
 _NOTE = "<!-- Written by `python -m solera.registry.generate` from the method's card: edit its docstring instead. -->\n"
+_FORMULA = re.compile(r"\s*[\w()\[\]^,' ]{1,24} = ")
 _NUMERIC = {
     "exact": "exact: the same bytes on every machine",
     "same-build": "same build: the same bytes with the same build of the libraries",
@@ -45,7 +47,7 @@ def page(card: Card) -> str:
         _NOTE,
         f"# {card.name}\n",
         f"{card.summary}\n",
-        _section("Definition", card.doc),
+        _section("Definition", _definition(card.doc)),
         _section("Facts", table(["fact", "value"], _facts(card))),
         _section("Parameters", _parameters(card)),
         _section("Variants", _variants(card)),
@@ -67,7 +69,7 @@ def recipe(card: Card) -> str:
     lines.append(f"method: {card.name}")
     if shared:
         lines += ["parameters:", *(f"  {name}: {_yaml(value)}" for name, value in shared.items())]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *(["seed: 1"] if card.random else [])]) + "\n"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -85,6 +87,12 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _definition(doc: str) -> str:
+    """The text, with paragraphs that are formulas set as they stand."""
+    paragraphs = doc.split("\n\n")
+    return "\n\n".join(f"```text\n{part}\n```" if _FORMULA.match(part) else part for part in paragraphs if part)
 
 
 def _section(title: str, text: str) -> str:
