@@ -67,18 +67,23 @@ def rows(found: list[compare.Outcome]) -> list[dict[str, Any]]:
     return [dataclasses.asdict(row) | {"allowed": compare.tolerance(row.case)} for row in found]
 
 
+def shown(row: compare.Outcome) -> str:
+    """Return the error as text; a dash where nothing was compared."""
+    return f"{row.error:.1e}" if row.tensors else "–"
+
+
 def markdown(found: list[compare.Outcome]) -> str:
     """Return the table method x case x error, and a summary per method."""
     lines = ["| method | cases | equal | largest error |", "|---|---|---|---|"]
     for method in sorted({row.method for row in found}):
         mine = [row for row in found if row.method == method]
         equal = sum(not row.faults for row in mine)
-        lines.append(f"| {method} | {len(mine)} | {equal} | {max(row.error for row in mine):.1e} |")
+        lines.append(f"| {method} | {len(mine)} | {equal} | {shown(max(mine, key=lambda row: row.error))} |")
     lines += ["", "| method | case | error | allowed | roundings | equal |", "|---|---|---|---|---|---|"]
     for row in found:
         verdict = "yes" if not row.faults else "no: " + row.faults[0].replace("|", "\\|")[:120]
         allowed = f"{compare.tolerance(row.case):.0e}"
-        lines.append(f"| {row.method} | {row.case} | {row.error:.1e} | {allowed} | {row.flips or ''} | {verdict} |")
+        lines.append(f"| {row.method} | {row.case} | {shown(row)} | {allowed} | {row.flips or ''} | {verdict} |")
     return "\n".join(lines) + "\n"
 
 
