@@ -11,11 +11,11 @@ from torch import Tensor
 from solera.ops.contract import Facts, Stack, Step
 from solera.ops.fold import per_model, spread, total, weighted_total
 from solera.ops.reduce import tree_sum
-from solera.ops.summaries import Gram, square, vectors
+from solera.ops.summaries import Gram, Operands, all_models, square
 from solera.types import ROWS, TENSOR
 
 Matrix = tuple[tuple[float, ...], ...]
-"""Inner products of all operands; the base, where it takes part, first."""
+"""Inner products of the operands."""
 
 Coefficients = Callable[[Matrix], Sequence[float]]
 """From inner products to one coefficient per operand."""
@@ -24,7 +24,7 @@ SMALL_SUM = 1e-8
 """Sums of weights no larger than this are not divided by."""
 
 
-def weigh(weight: float | Sequence[float] | None = None) -> Step:
+def weigh(weight: float | Sequence[float] | None = None, *, name: str = "weight") -> Step:
     """Multiply every operand by its coefficient and note the coefficients; None takes those already noted.
 
     Shape: (models, *unit) -> (models, *unit)
@@ -37,7 +37,7 @@ def weigh(weight: float | Sequence[float] | None = None) -> Step:
 
     def apply(stack: Stack, facts: Facts) -> Stack:  # noqa: ARG001
         given = stack.weights if weight is None else weight
-        weights = spread(1.0 if given is None else given, stack.models)
+        weights = spread(1.0 if given is None else given, stack.models, name=name)
         return replace(stack, values=stack.values * per_model(weights, stack.values), weights=weights)
 
     return Step("weigh", apply, parameters={"weight": weight})
@@ -78,7 +78,7 @@ def scale_by(factor: float) -> Step | None:
     return Step("scale_by", lambda stack, facts: stack.but(stack.values * factor), parameters={"factor": factor})  # noqa: ARG005
 
 
-def combine(coefficients: Coefficients, *, name: str = "combine", with_base: bool = False) -> Step:
+def combine(coefficients: Coefficients, *, name: str = "combine", of: Operands = all_models) -> Step:
     """Add the operands with coefficients that follow from the inner products of the whole tensor.
 
     One pass takes the inner products (float64), one applies: memory does not grow with the tensor.
@@ -88,7 +88,7 @@ def combine(coefficients: Coefficients, *, name: str = "combine", with_base: boo
     Args:
         coefficients: one number per operand, from their inner products.
         name: of the step.
-        with_base: the base takes part, as the first operand.
+        of: which operands; the models by default.
 
     Example:
         >>> from solera.ops.contract import as_stack, chain, run_whole
@@ -100,10 +100,9 @@ def combine(coefficients: Coefficients, *, name: str = "combine", with_base: boo
     def apply(stack: Stack, facts: Facts) -> Stack:
         if stack.values[0].numel() == 0:
             return stack.reduced(stack.values[0])
-        operands = vectors(stack, with_base=with_base)
-        return stack.reduced(weighted_total(operands, tuple(coefficients(facts.summary))))
+        return stack.reduced(weighted_total(of(stack), tuple(coefficients(facts.summary))))
 
-    return Step(name, apply, summary=Gram(with_base=with_base))
+    return Step(name, apply, summary=Gram(of))
 
 
 def combine_rows(coefficients: Coefficients, *, name: str = "combine_rows", axis: int = -1) -> Step:
@@ -134,7 +133,8 @@ def combine_rows(coefficients: Coefficients, *, name: str = "combine_rows", axis
         result = lines[0] * factors[:, :1]
         for k, line in enumerate(lines[1:], start=1):
             result = result + line * factors[:, k : k + 1]
-        return stack.reduced(_from_lines(result, stack.values[0].shape, axis))
+        across = axis == 0 and len(facts.shape) > 1
+        return stack.reduced((result.T if across else result).reshape(stack.values[0].shape))
 
     return Step(name, apply, grain=grain, parameters={"axis": axis})
 
@@ -144,11 +144,6 @@ def _lines(value: Tensor, shape: tuple[int, ...], axis: int) -> Tensor:
     if len(shape) < 2:
         return value.reshape(1, -1)
     return value.reshape(-1, shape[-1]) if axis == -1 else value.reshape(shape[0], -1).T
-
-
-def _from_lines(lines: Tensor, unit: torch.Size, axis: int) -> Tensor:
-    """Undo `_lines`."""
-    return (lines if axis == -1 or len(unit) < 2 else lines.T).reshape(unit)
 
 
 def _grams(lines: Sequence[Tensor]) -> list[Matrix]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from solera.errors import BadParameter
 from solera.ops.contract import Facts, Stack, Step, Summary
 from solera.ops.fold import per_model, spread
-from solera.ops.order import OrderStatistics, at_least, magnitude
+from solera.ops.order import OrderStatistics, Rows, at_least, each_model, magnitude
 from solera.ops.random import DRAW_BITS, bar, draws
 from solera.ops.reduce import as_rows
 from solera.ops.summaries import Sequel, Sums
@@ -25,7 +25,9 @@ SMALL_NORM = 1e-7
 """Sums of magnitudes below this are not matched."""
 
 
-def trim(density: Shares, *, boundary: Boundary = "exact", scope: Scope = Scope.TENSOR) -> Step | None:
+def trim(
+    density: Shares, *, boundary: Boundary = "exact", scope: Scope = Scope.TENSOR, name: str = "density"
+) -> Step | None:
     """Keep the largest-magnitude share of every operand, zero the rest; no step at all where all is kept.
 
     Equal magnitudes at the threshold all stay. A share that comes to no entry keeps nothing.
@@ -38,6 +40,7 @@ def trim(density: Shares, *, boundary: Boundary = "exact", scope: Scope = Scope.
         boundary: ``exact`` keeps the int(density * n) largest; ``kth`` what is not below the (n - k)-th smallest, so
             one more.
         scope: n counts the tensor, or the whole population.
+        name: of the share, in messages.
 
     Example:
         >>> from solera.ops.contract import as_stack, chain, run_whole
@@ -57,7 +60,7 @@ def trim(density: Shares, *, boundary: Boundary = "exact", scope: Scope = Scope.
         return stack.but(torch.where(keep, stack.values, 0.0))
 
     parameters = {"density": density, "boundary": boundary, "scope": scope.value}
-    return Step("trim", apply, OrderStatistics(ranks, scope=scope), parameters=parameters)
+    return Step("trim", apply, OrderStatistics(ranks, _counted(**{name: density}), scope), parameters=parameters)
 
 
 def keep_band(density: Shares, gamma: Shares, *, empty_top: Literal["keep", "zero"] = "keep") -> Step | None:
@@ -96,7 +99,9 @@ def keep_band(density: Shares, gamma: Shares, *, empty_top: Literal["keep", "zer
         return stack.but(torch.where((size >= low) & (size <= high), stack.values, 0.0))
 
     parameters = {"density": density, "gamma": gamma, "empty_top": empty_top}
-    return Step("keep_band", apply, OrderStatistics(ranks), parameters=parameters)
+    return Step(
+        "keep_band", apply, OrderStatistics(ranks, _counted(density=density, gamma=gamma)), parameters=parameters
+    )
 
 
 def keep_row_band(density: Shares, gamma: Shares) -> Step:
@@ -128,7 +133,7 @@ def keep_row_band(density: Shares, gamma: Shares) -> Step:
     def apply(stack: Stack, facts: Facts) -> Stack:
         if not facts.shape or stack.values[0].numel() == 0:
             return stack
-        shares = zip(spread(density, stack.models), spread(gamma, stack.models), strict=True)
+        shares = _pairs(stack, density=density, gamma=gamma)
         kept = [one(rows, *both) for rows, both in zip(as_rows(stack.values, facts), shares, strict=True)]
         return stack.but(torch.stack(kept).reshape(stack.values.shape))
 
@@ -193,7 +198,7 @@ def drop_by_rank(density: Shares, epsilon: Shares, *, inverse: bool = False) -> 
     def apply(stack: Stack, facts: Facts) -> Stack:
         if stack.values[0].numel() == 0:
             return stack
-        pairs = zip(spread(density, stack.models), spread(epsilon, stack.models), strict=True)
+        pairs = _pairs(stack, density=density, epsilon=epsilon)
         rows = as_rows(stack.values, facts)
         share = torch.stack([keep_probabilities(own, *pair) for own, pair in zip(rows, pairs, strict=True)])
         share = share.reshape(stack.values.shape)
@@ -217,7 +222,7 @@ def keep_probabilities(rows: Tensor, density: float, epsilon: float) -> Tensor:
     return rank.to(torch.float64) * (2 * epsilon / (length - 1)) + (density - epsilon)
 
 
-def restore_l1(step: Step | None, *, by: Grain = ELEMENT) -> Step | None:
+def restore_l1(step: Step, *, by: Grain = ELEMENT) -> Step:
     """The step, followed by scaling every operand back to the sum of magnitudes that it had before.
 
     Operands whose sum is below 1e-7 before or after are left as they are.
@@ -225,7 +230,7 @@ def restore_l1(step: Step | None, *, by: Grain = ELEMENT) -> Step | None:
     Cost: one more pass than the step itself.
 
     Args:
-        step: leaves fewer entries than it is given. None stays None.
+        step: leaves fewer entries than it is given.
         by: ROWS in a chain that works on whole rows.
 
     Example:
@@ -234,8 +239,6 @@ def restore_l1(step: Step | None, *, by: Grain = ELEMENT) -> Step | None:
         >>> run_whole(chain(step), as_stack(torch.tensor([1.0, -4.0, 3.0, -2.0])), Facts(shape=(4,))).tolist()
         [0.0, -5.714285850524902, 4.285714149475098, 0.0]
     """
-    if step is None:
-        return None
 
     def terms(stack: Stack, facts: Facts) -> Mapping[str, Tensor]:
         return {"before": stack.values.abs(), "after": step(stack, facts).values.abs()}
@@ -264,13 +267,29 @@ def _check_window(density: Shares, epsilon: Shares) -> None:
         if 0 < share < 1 and not (share - half > 0 and share + half < 1):
             raise BadParameter(
                 "`density` and `epsilon` do not fit together.",
-                got=f"density {share:g}, epsilon {half:g}: shares from {share - half:g} to {share + half:g}",
+                got=f"density {share:g}, epsilon {half:g}: probabilities from {share - half:g} to {share + half:g}",
                 want="0 < density - epsilon and density + epsilon < 1, or density 1",
             )
 
 
 def _of(value: Shares, row: int) -> float:
-    return value[row] if isinstance(value, Sequence) else value
+    """The value of one model; the last one given where there are too few, which is refused when models are known."""
+    return value[min(row, len(value) - 1)] if isinstance(value, Sequence) else value
+
+
+def _pairs(stack: Stack, **values: Shares) -> list[tuple[float, ...]]:
+    """The values of each model together."""
+    return list(zip(*(spread(value, stack.models, name=name) for name, value in values.items()), strict=True))
+
+
+def _counted(**values: Shares) -> Rows:
+    """One row per model, once there is a value for each."""
+
+    def rows(stack: Stack, facts: Facts) -> Tensor:
+        _pairs(stack, **values)
+        return each_model(stack, facts)
+
+    return rows
 
 
 def _all_kept(density: Shares) -> bool:

@@ -5,7 +5,7 @@ Each is a fold with bounded state whose states merge in any grouping; finished v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations_with_replacement
 from typing import Any
@@ -119,9 +119,18 @@ def _added(left: tuple[int, ...] | None, right: tuple[int, ...] | None) -> tuple
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
+Operands = Callable[[Stack], Sequence[Tensor]]
+"""The vectors that take part, each of the unit's shape."""
+
+
+def all_models(stack: Stack) -> Sequence[Tensor]:
+    """The models, without the base."""
+    return tuple(stack.values)
+
+
 @dataclass(frozen=True, slots=True)
 class Gram:
-    """Inner products in float64 of all operands with each other; the base, where there is one, comes first.
+    """Inner products of the operands with each other, in float64.
 
     Finished: a symmetric matrix as a tuple of rows. State: 8 bytes per pair and cell of 64 Ki elements.
 
@@ -133,7 +142,7 @@ class Gram:
         ((25.0, 3.0), (3.0, 1.0))
     """
 
-    with_base: bool = True
+    of: Operands = all_models
     scope: Scope = Scope.TENSOR
     rounds: int = 1
 
@@ -143,7 +152,7 @@ class Gram:
 
     def add(self, state: Partials, stack: Stack, facts: Facts) -> Partials:
         """Fold one unit in."""
-        wide = [vector.to(torch.float64) for vector in vectors(stack, with_base=self.with_base)]
+        wide = [vector.to(torch.float64) for vector in self.of(stack)]
         products = [left * right for left, right in combinations_with_replacement(wide, 2)]
         state.add(torch.stack(products), facts, ELEMENT)
         return state
@@ -158,11 +167,6 @@ class Gram:
         pairs = state.blocks[0][2].shape[0] if state.blocks else 0
         size = int(((8 * pairs + 1) ** 0.5 - 1) / 2)
         return square(dict(zip(combinations_with_replacement(range(size), 2), state.joined(pairs), strict=True)), size)
-
-
-def vectors(stack: Stack, *, with_base: bool = True) -> list[Tensor]:
-    """The operands one by one; the base, where there is one, first."""
-    return [*([stack.base] if with_base and stack.base is not None else []), *stack.values]
 
 
 def square(upper: Mapping[tuple[int, int], float], size: int) -> tuple[tuple[float, ...], ...]:
