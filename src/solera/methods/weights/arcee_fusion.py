@@ -46,7 +46,7 @@ def arcee_fusion() -> Chain:
         >>> import torch
         >>> from solera.ops.contract import Facts, as_stack, run_whole
         >>> base = torch.zeros(5)
-        >>> stack = as_stack(torch.tensor([0.1, -0.1, 0.1, 0.1, 2.0]), base=base)
+        >>> stack = as_stack(torch.tensor([0.1, -0.2, 0.3, 0.4, 2.0]), base=base)
         >>> run_whole(arcee_fusion(), stack, Facts(shape=(5,)))
         tensor([0., 0., 0., 0., 2.])
     """

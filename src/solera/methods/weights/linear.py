@@ -22,7 +22,6 @@ from solera.types import ELEMENT, WEIGHT, NumericClass
     code="github.com/mlfoundations/model-soups",
     variants={"mergekit": {}},
     parity="mergekit 0.1.5",
-    law_optouts={"results_are_distinct": "a plain average is also what RAM gives where all models changed an entry"},
 )
 def linear(weight: PerModel[Weight] = 1.0, *, normalize: bool = True) -> Chain:
     """Average the models, each with its weight.
