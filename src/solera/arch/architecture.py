@@ -115,15 +115,13 @@ def compatible(a: Architecture, b: Architecture) -> str | None:
 
     A model that names no type at all is taken for any: its shapes decide.
     """
-    if a.name == b.name and (a.known or a.model_type == b.model_type):
+    if not a.model_type or not b.model_type or (a.name, a.model_type) == (b.name, b.model_type):
         return None
-    if not a.model_type or not b.model_type:
-        return None
-    return f"one is {_shown(a)}, the other is {_shown(b)}: their tensors do not correspond"
+    return f"one is {_shown(a)}, the other is {_shown(b)}: their tensors need not correspond"
 
 
 def _shown(a: Architecture) -> str:
-    return f"`{a.name}`" if a.known else f"`{a.model_type}` (no data file)"
+    return f"`{a.model_type}`" if a.name in (a.model_type, "inferred") else f"`{a.model_type}` as `{a.name}`"
 
 
 def architecture(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import dropwhile
 from typing import Any
 
 from solera.arch.paths import lookup, whole
@@ -88,8 +89,8 @@ def kind_of(role: str, said: str, shape: tuple[int, ...]) -> Kind:
     """How the mathematics sees a tensor: as its rule says, else by shape and role."""
     if said:
         return said  # type: ignore[return-value]
-    if "embedding" in role.split("."):
-        shape = shape[sum(size == 1 for size in shape[:-2]) :]  # (1, positions, width) is a table of rows
+    if "embedding" in role.split(".") and len(shape) > 2:
+        shape = tuple(dropwhile(lambda size: size == 1, shape))  # (1, positions, width) is a table of rows
     if math.prod(shape) == 1:
         return "scalar"
     if len(shape) == 1:
