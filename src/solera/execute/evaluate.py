@@ -25,10 +25,9 @@ PopulationKey = tuple[tuple[str, Call], int]
 
 @dataclass(frozen=True, eq=False)
 class Engine:
-    """What all workers share: the reader, the arithmetic, the finished whole-model summaries, the sizes of work."""
+    """What all workers share: the reader, the finished whole-model summaries, the sizes of work."""
 
     reader: ByteReader
-    compute: torch.dtype
     keep_nonfinite: bool
     block: int
     hold_bytes: int
@@ -44,9 +43,11 @@ class LeafRun:
     finished: dict[int, list[Any]] = field(default_factory=dict)
     tiles: dict[int, tuple[int, int, Tensor]] = field(default_factory=dict)
 
-    def values(self, expr: Expr, start: int, stop: int) -> Tensor:
-        """Elements [start, stop) of an expression, one-dimensional, in the compute type."""
-        return self._read(expr, start, stop) if isinstance(expr, Read) else self.merged(expr, start, stop)
+    def values(self, expr: Expr, start: int, stop: int, compute: torch.dtype = torch.float32) -> Tensor:
+        """Elements [start, stop) of an expression, one-dimensional, in the type they are computed in."""
+        if isinstance(expr, Read):
+            return self._read(expr, start, stop, compute)
+        return self.merged(expr, start, stop).to(compute)
 
     def raw(self, read: Read, start: int, stop: int) -> Tensor:
         """Elements of a read in their own type, from what is held or from the file."""
@@ -55,8 +56,8 @@ class LeafRun:
             return held[start:stop]
         return read.source.read(self.engine.reader, read.offset + start, read.offset + stop)
 
-    def _read(self, read: Read, start: int, stop: int) -> Tensor:
-        values = self.raw(read, start, stop).to(self.engine.compute)
+    def _read(self, read: Read, start: int, stop: int, compute: torch.dtype) -> Tensor:
+        values = self.raw(read, start, stop).to(compute)
         if not self.engine.keep_nonfinite and not bool(torch.isfinite(values).all()):
             raise _nonfinite(read, values, start)
         return values
@@ -89,11 +90,12 @@ class LeafRun:
         return stack
 
     def _operands(self, task: LeafTask, start: int, stop: int) -> Stack:
-        base = None if task.base is None else self.values(task.base, start, stop)
+        compute = getattr(torch, task.compute.torch_name)
+        base = None if task.base is None else self.values(task.base, start, stop, compute)
         shape = unit_shape(task, stop - start)
-        values = torch.empty((len(task.operands), stop - start), dtype=self.engine.compute)
+        values = torch.empty((len(task.operands), stop - start), dtype=compute)
         for k, operand in enumerate(task.operands):
-            read = self.values(operand, start, stop)
+            read = self.values(operand, start, stop, compute)
             if task.delta and base is not None:
                 torch.sub(read, base, out=values[k])
             else:

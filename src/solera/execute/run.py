@@ -23,7 +23,7 @@ from solera.execute.evaluate import Engine, LeafRun, step_elements, units
 from solera.execute.journal import ChunkKey, Journal, Past, boot_id
 from solera.plan.chains import chain_of
 from solera.plan.cost import Shape
-from solera.plan.tasks import OutputTensor, Part, Plan, PopulationStage, Read
+from solera.plan.tasks import LeafTask, OutputTensor, Part, Plan, PopulationStage, Read
 from solera.types import DType, Event
 
 CHUNK = 4_194_304
@@ -100,8 +100,7 @@ def execute(
     Raises:
         NonFinite, SourceChanged, NoSpace, Interrupted: the run stops; the staging folder can be resumed.
     """
-    compute = torch.float64 if plan.recipe.compute is DType.F64 else torch.float32
-    engine = Engine(reader, compute, plan.recipe.nonfinite == "keep", shape.block, shape.hold_bytes)
+    engine = Engine(reader, plan.recipe.nonfinite == "keep", shape.block, shape.hold_bytes)
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # workers are the parallelism; library results must not depend on their number
     try:
@@ -273,7 +272,7 @@ def _write_chunk(job: Job, run: LeafRun, tensor: OutputTensor, part: Part, start
 def _block(run: LeafRun, part: Part, tensor: OutputTensor, low: int, high: int) -> Tensor:
     if isinstance(part.expr, Read) and part.expr.source.spec.dtype is tensor.dtype:
         return run.raw(part.expr, low, high)
-    values = run.values(part.expr, low, high)
+    values = run.merged(part.expr, low, high) if isinstance(part.expr, LeafTask) else run.values(part.expr, low, high)
     out = values.to(getattr(torch, tensor.dtype.torch_name))
     if tensor.dtype is DType.F16 and not run.engine.keep_nonfinite and not bool(torch.isfinite(out).all()):
         raise NonFinite(

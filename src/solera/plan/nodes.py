@@ -13,6 +13,7 @@ from solera.errors import Fault, PlanError
 from solera.plan.bind import COPY, call_for
 from solera.plan.crop import cropped
 from solera.plan.models import ModelTable, Row
+from solera.plan.arithmetic import in_storage_type
 from solera.plan.route import Route, Source, routes
 from solera.plan.tasks import Call, LeafTask
 from solera.recipe.values import Merge, Recipe, Settings
@@ -98,7 +99,8 @@ class Builder:
         if _is_plain_copy(call, route):
             row = route.sources[0].row
             return replace(row or route.layout, leaf=leaf, status="copied", alias=_alias(route))
-        return Row(leaf, _task(identity, call, route), "merged", identity.label, alias=_alias(route))
+        task = in_storage_type(self.recipe, _task(identity, call, route))
+        return Row(leaf, task, "merged", identity.label, alias=_alias(route))
 
     def _aligned(self, node: Merge, route: Route) -> Route:
         """In the mergekit dialect, embeddings of unequal length are cut; the cut is noted."""

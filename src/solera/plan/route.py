@@ -90,11 +90,20 @@ def _slice_routes(node: Merge, tables: Tables, outer: tuple[Settings, ...], *, m
     name = stack.name if stack else ""
     for row in lead.rows.values():
         if row.leaf.layer is None or row.leaf.stack != name:
-            piece = last if row.leaf.place == "after" else first
+            piece = _closing(first, last, mergekit=mergekit) if row.leaf.place == "after" else first
             place = position(row.leaf, 1, None, mergekit=mergekit)
             yield _piece_route(node, piece, row, row.leaf, None, place, outer)
     for piece in pieces:
         yield from _layers_of(node, piece, name, outer, mergekit=mergekit)
+
+
+def _closing(first: _Piece, last: _Piece, *, mergekit: bool) -> _Piece:
+    """The slice that norm and head come from; mergekit drops its sources beyond the first slice's count."""
+    count = len(first.tables)
+    if not mergekit or len(last.tables) <= count:
+        return last
+    spec = replace(last.spec, sources=last.spec.sources[:count])
+    return replace(last, spec=spec, tables=last.tables[:count], ranges=last.ranges[:count])
 
 
 def _layers_of(node: Merge, piece: _Piece, stack: str, outer: tuple[Settings, ...], *, mergekit: bool) -> Iterator[Route]:

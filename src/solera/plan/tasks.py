@@ -57,7 +57,8 @@ class Call:
 class LeafTask:
     """Make one leaf: a method applied to operands, in delta space where `delta` is set.
 
-    `node` names the merge node; with `call` it names the population. `models` are stable ids for draws.
+    `node` names the merge node; with `call` it names the population. `models` are stable ids for draws. `compute` is
+    the type of the arithmetic.
     """
 
     node: str
@@ -73,7 +74,7 @@ class LeafTask:
     layer: int | None = None
     out_axis: int = 0
     in_axis: int = -1
-    tied_alias: bool = False
+    compute: DType = DType.F32
 
     @property
     def numel(self) -> int:
