@@ -26,7 +26,12 @@ SMALL_NORM = 1e-7
 
 
 def trim(
-    density: Shares, *, boundary: Boundary = "exact", scope: Scope = Scope.TENSOR, name: str = "density"
+    density: Shares,
+    *,
+    boundary: Boundary = "exact",
+    scope: Scope = Scope.TENSOR,
+    keep_one: bool = False,
+    name: str = "density",
 ) -> Step | None:
     """Keep the largest-magnitude share of every operand, zero the rest; no step at all where all is kept.
 
@@ -40,6 +45,7 @@ def trim(
         boundary: ``exact`` keeps the int(density * n) largest; ``kth`` what is not below the (n - k)-th smallest, so
             one more.
         scope: n counts the tensor, or the whole population.
+        keep_one: a share above 0 keeps at least one entry.
         name: of the share, in messages.
 
     Example:
@@ -53,17 +59,18 @@ def trim(
 
     def ranks(row: int, elements: int, nonzero: int) -> tuple[int, ...]:  # noqa: ARG001
         share = _of(density, row)
-        return (-1,) if share >= 1 else (elements - int(share * elements) - extra,)
+        least = 1 if keep_one and share > 0 else 0
+        return (-1,) if share >= 1 else (elements - max(int(share * elements), least) - extra,)
 
     def apply(stack: Stack, facts: Facts) -> Stack:
         keep = at_least(stack.values, [thresholds[0] for thresholds in facts.summary])
         return stack.but(torch.where(keep, stack.values, 0.0))
 
-    parameters = {"density": density, "boundary": boundary, "scope": scope.value}
+    parameters = {"density": density, "boundary": boundary, "scope": scope.value, "keep_one": keep_one}
     return Step("trim", apply, OrderStatistics(ranks, _counted(**{name: density}), scope), parameters=parameters)
 
 
-def keep_band(density: Shares, gamma: Shares, *, empty_top: Literal["keep", "zero"] = "keep") -> Step | None:
+def keep_band(density: Shares, gamma: Shares) -> Step | None:
     """Zero the largest and the smallest magnitudes of every tensor; no step at all where all densities are 1.
 
     Of n entries the int(gamma * n) largest leave, then the smallest until int(density * n) are left. Where that many
@@ -74,7 +81,6 @@ def keep_band(density: Shares, gamma: Shares, *, empty_top: Literal["keep", "zer
     Args:
         density: share kept.
         gamma: share of the largest that leaves.
-        empty_top: what becomes of an operand of which none of the largest leaves: ``keep`` its band, or ``zero`` it.
 
     Example:
         >>> from solera.ops.contract import as_stack, chain, run_whole
@@ -89,8 +95,7 @@ def keep_band(density: Shares, gamma: Shares, *, empty_top: Literal["keep", "zer
         if share >= 1:
             return (-1, elements - 1)
         bottom, top = band(elements, int(share * elements), int(_of(gamma, row) * elements), shrink=True)
-        empty = bottom >= elements - top or (top == 0 and empty_top == "zero")
-        return (elements, -1) if empty else (bottom, elements - top - 1)
+        return (elements, -1) if bottom >= elements - top else (bottom, elements - top - 1)
 
     def apply(stack: Stack, facts: Facts) -> Stack:
         size = magnitude(stack.values)
@@ -98,7 +103,7 @@ def keep_band(density: Shares, gamma: Shares, *, empty_top: Literal["keep", "zer
         high = per_model([band[1] for band in facts.summary], size)
         return stack.but(torch.where((size >= low) & (size <= high), stack.values, 0.0))
 
-    parameters = {"density": density, "gamma": gamma, "empty_top": empty_top}
+    parameters = {"density": density, "gamma": gamma}
     return Step(
         "keep_band", apply, OrderStatistics(ranks, _counted(density=density, gamma=gamma)), parameters=parameters
     )

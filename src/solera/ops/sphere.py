@@ -38,17 +38,20 @@ def slerp_coefficients(gram: Matrix, t: float, *, lerp_above: float = 1.0, floor
     return math.sin((1.0 - t) * angle) / sine, math.sin(t * angle) / sine
 
 
-def mean_direction_coefficients(gram: Matrix, weights: Vector, *, small: float = 1e-8) -> tuple[float, ...]:
+def mean_direction_coefficients(
+    gram: Matrix, weights: Vector, *, small: float = 1e-8, add: float = 0.0
+) -> tuple[float, ...]:
     """Coefficients of the normalised weighted sum of unit vectors, times the weighted sum of norms.
 
-    A sum of unit vectors no longer than `small` has no direction: the weights themselves are returned then.
+    A sum of unit vectors no longer than `small` has no direction: the weights themselves are returned then. `add` is
+    added to the norms that vectors are divided by.
 
     Example:
         >>> mean_direction_coefficients(((4.0, 0.0), (0.0, 4.0)), (0.5, 0.5))
         (0.7071067811865475, 0.7071067811865475)
     """
     norms = [math.sqrt(row[k]) for k, row in enumerate(gram)]
-    parts = [_ratio(weight, norm) for weight, norm in zip(weights, norms, strict=True)]
+    parts = [_ratio(weight, norm + add) for weight, norm in zip(weights, norms, strict=True)]
     length = math.sqrt(max(_inner(parts, gram, parts), 0.0))
     if length <= small:
         return tuple(weights)

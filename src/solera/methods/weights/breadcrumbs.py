@@ -16,11 +16,10 @@ from solera.registry import Fraction, PerModel, Share, Weight, method
 from solera.types import DELTA, ELEMENT, ROWS, NumericClass
 
 Per = Literal["row", "tensor"]
-EmptyTop = Literal["keep", "zero"]
 
 PAPER = "arXiv:2312.06795"
 CODE = "github.com/rezazzr/breadcrumbs"
-MERGEKIT = {"density": 1.0, "gamma": 0.01, "per": "tensor", "empty_top": "zero"}
+MERGEKIT = {"density": 1.0, "gamma": 0.01, "per": "tensor"}
 WHY_NOT = "masked entries return to the base"
 
 
@@ -46,7 +45,6 @@ def breadcrumbs(
     normalize: bool = False,
     rescale: bool = False,
     per: Per = "row",
-    empty_top: EmptyTop = "keep",
 ) -> Chain:
     """Zero the largest and the smallest entries of each task vector, and add the task vectors.
 
@@ -63,12 +61,11 @@ def breadcrumbs(
         normalize: divide by the sum of the weights (unless that is within 1e-8 of zero).
         rescale: scale each masked task vector back to the sum of magnitudes it had.
         per: shares are of every row (vectors along the last axis; a vector is one row) or of the whole tensor.
-        empty_top: per tensor, where int(gamma * n) is 0: keep the band, or zero the whole tensor.
 
     Differs:
         Equal magnitudes at either end of the band all stay.
-        mergekit (variant mergekit) masks tensor by tensor; where density and gamma leave too little, gamma yields; and
-        where no entry counts as outlier (small tensors, gamma 0) it keeps nothing at all, unless density is 1.
+        mergekit (variant mergekit) masks tensor by tensor, keeps all by default, has gamma 0.01, and lets gamma yield
+        where density + gamma is above 1.
 
     Example:
         >>> import torch
@@ -77,7 +74,7 @@ def breadcrumbs(
         >>> run_whole(breadcrumbs(density=0.5, gamma=0.25), deltas, Facts(shape=(4,)))
         tensor([ 0.,  0.,  3., -2.])
     """
-    masked = banded(density, gamma, rescale=rescale, per=per, empty_top=empty_top)
+    masked = banded(density, gamma, rescale=rescale, per=per)
     return chain(masked, weigh(weight), add_models(normalize=normalize), scale_by(lambda_))
 
 
@@ -103,7 +100,6 @@ def breadcrumbs_ties(
     normalize: bool = False,
     rescale: bool = False,
     per: Per = "row",
-    empty_top: EmptyTop = "keep",
 ) -> Chain:
     """Zero the largest and the smallest entries of each task vector, elect a sign, and add what agrees.
 
@@ -119,7 +115,6 @@ def breadcrumbs_ties(
         normalize: divide, entry by entry, by the weights of the agreeing models.
         rescale: scale each masked task vector back to the sum of magnitudes it had.
         per: shares are of every row (vectors along the last axis; a vector is one row) or of the whole tensor.
-        empty_top: per tensor, where int(gamma * n) is 0: keep the band, or zero the whole tensor.
 
     Differs:
         No paper describes the combination; it is mergekit's, here with the masks of the Breadcrumbs paper. The variant
@@ -133,7 +128,7 @@ def breadcrumbs_ties(
         tensor([ 0., -2.,  3., -5.])
     """
     return chain(
-        banded(density, gamma, rescale=rescale, per=per, empty_top=empty_top),
+        banded(density, gamma, rescale=rescale, per=per),
         weigh(weight),
         elect_sign(),
         disjoint_mean("weights" if normalize else "none"),
@@ -141,10 +136,10 @@ def breadcrumbs_ties(
     )
 
 
-def banded(density: Shares, gamma: Shares, *, rescale: bool, per: Per, empty_top: EmptyTop) -> Step | None:
+def banded(density: Shares, gamma: Shares, *, rescale: bool, per: Per) -> Step | None:
     """The mask with its rescaling."""
     if per == "row":
         rows = keep_row_band(density, gamma)
         return restore_l1(rows, by=ROWS) if rescale else rows
-    whole = keep_band(density, gamma, empty_top=empty_top)
+    whole = keep_band(density, gamma)
     return restore_l1(whole, by=ELEMENT) if rescale and whole else whole

@@ -5,6 +5,7 @@ Source: no paper; the method of this name in arcee-ai/mergekit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -22,14 +23,18 @@ from solera.types import EITHER, ELEMENT, NumericClass
     space=EITHER >> EITHER,
     grain=ELEMENT,
     symmetric=True,
-    numeric=NumericClass.EXACT,
+    numeric=NumericClass.SAME_BUILD,
     base="optional",
     code="github.com/arcee-ai/mergekit",
-    variants={"mergekit": {}},
+    variants={"mergekit": {"soften": True}},
     parity="mergekit 0.1.5",
 )
 def multislerp(
-    weight: PerModel[Weight] = 1.0, *, normalize_weights: bool = True, eps: Annotated[float, Range(0)] = 1e-8
+    weight: PerModel[Weight] = 1.0,
+    *,
+    normalize_weights: bool = True,
+    eps: Annotated[float, Range(0)] = 1e-8,
+    soften: bool = False,
 ) -> Chain:
     """Take the weighted mean direction at the weighted mean norm; with a base, of the task vectors.
 
@@ -41,12 +46,14 @@ def multislerp(
         weight: coefficient of each model.
         normalize_weights: divide the weights by their sum first.
         eps: where |m| is no larger than this, directions cancel and the weighted sum is taken instead.
+        soften: divide by |x_k| + eps instead of |x_k|, and multiply the result by cos(eps).
 
     Raises:
         BadParameter: the weights add up to zero and are to be divided by.
 
     Differs:
-        mergekit writes the mean direction, then a walk along the mean tangent; that tangent is zero by its definition,
+        mergekit (variant mergekit) adds eps to norms (`soften`), which shows for an eps far above its default.
+        It writes the mean direction, then a walk along the mean tangent; that tangent is zero by its definition,
         and the closed form is what is left.
         Where the directions of three or more models cancel, mergekit stops; here the weighted sum is taken, as for two.
 
@@ -65,6 +72,7 @@ def multislerp(
     def coefficients(gram: Matrix) -> Sequence[float]:
         weights = spread(weight, len(gram))
         divisor = sum(weights) if normalize_weights else 1.0
-        return mean_direction_coefficients(gram, [w / divisor for w in weights], small=eps)
+        found = mean_direction_coefficients(gram, [w / divisor for w in weights], small=eps, add=eps if soften else 0.0)
+        return [factor * math.cos(eps) for factor in found] if soften else found
 
     return chain(combine(coefficients, name="mean_direction"))

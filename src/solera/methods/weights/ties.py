@@ -12,7 +12,7 @@ from solera.ops.combine import scale_by, weigh
 from solera.ops.contract import Chain, chain
 from solera.ops.elect import Vote, ZeroVote, disjoint_mean, elect_sign
 from solera.ops.sparsify import Boundary, restore_l1, trim
-from solera.registry import PerModel, Share, Weight, method
+from solera.registry import Fraction, PerModel, Weight, method
 from solera.types import DELTA, ELEMENT, NumericClass, Scope
 
 
@@ -27,7 +27,7 @@ from solera.types import DELTA, ELEMENT, NumericClass, Scope
     code="github.com/prateeky2806/ties-merging",
     variants={
         "official": {"boundary": "kth", "zero": "majority", "divide": "count"},
-        "mergekit": {"density": 1.0, "scope": "tensor", "zero": "plus"},
+        "mergekit": {"density": 1.0, "scope": "tensor", "zero": "plus", "keep_one": True},
         "peft": {"scope": "tensor", "zero": "plus", "weighted_vote": False, "divide": "count"},
     },
     idempotent="trimmed entries return to the base",
@@ -35,13 +35,14 @@ from solera.types import DELTA, ELEMENT, NumericClass, Scope
 )
 def ties(
     weight: PerModel[Weight] = 1.0,
-    density: PerModel[Share] = 0.2,
+    density: PerModel[Fraction] = 0.2,
     lambda_: Weight = 1.0,
     *,
     normalize: bool = True,
     rescale: bool = False,
     scope: Literal["population", "tensor"] = "population",
     boundary: Boundary = "exact",
+    keep_one: bool = False,
     vote: Vote = "mass",
     zero: ZeroVote = "drop",
     weighted_vote: bool = True,
@@ -61,6 +62,7 @@ def ties(
         rescale: scale each trimmed task vector back to the sum of magnitudes it had.
         scope: the share is of the whole task vector (population) or of every tensor on its own.
         boundary: exact keeps the int(density * n) largest; kth what is not below the (n - k)-th smallest, one more.
+        keep_one: a density above 0 keeps at least one entry.
         vote: by mass adds the entries, by count adds their signs.
         zero: a vote of exactly zero elects plus, nobody (drop), or the sign that most entries elected (majority).
         weighted_vote: weights count in the election; false applies them after it.
@@ -70,8 +72,8 @@ def ties(
         The mean divides by the weights of the agreeing models; the paper has no weights.
         Official code (variant official) keeps one entry more, and gives an even vote the overall majority's sign.
         mergekit (variant mergekit) trims tensor by tensor, keeps all by default, and takes an even vote for plus.
-        mergekit keeps exactly int(density * n) entries, in no defined order among equal magnitudes, and stops where
-        that is none; here equal magnitudes all stay, and none is none.
+        mergekit keeps exactly max(1, int(density * n)) entries, in no defined order among equal magnitudes; here equal
+        magnitudes all stay.
         PEFT (variant peft) trims tensor by tensor, elects without weights and divides by the number of models.
 
     Example:
@@ -81,7 +83,7 @@ def ties(
         >>> run_whole(ties(density=0.7), deltas, Facts(shape=(3,)))
         tensor([ 0.4000,  0.5000, -0.3000])
     """
-    trimmed = trim(density, boundary=boundary, scope=Scope(scope))
+    trimmed = trim(density, boundary=boundary, scope=Scope(scope), keep_one=keep_one)
     return chain(
         restore_l1(trimmed) if rescale and trimmed else trimmed,
         weigh(weight) if weighted_vote else None,
