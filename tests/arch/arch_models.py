@@ -19,7 +19,9 @@ _ROOT = tempfile.TemporaryDirectory(prefix="solera-arch-")
 
 
 @cache
-def opened(name: str, *, memory_layout: bool = False, tied: bool | None = None) -> tuple[dict[str, Any], dict[str, TensorSpec]]:
+def opened(
+    name: str, *, memory_layout: bool = False, tied: bool | None = None
+) -> tuple[dict[str, Any], dict[str, TensorSpec]]:
     folder = Path(_ROOT.name) / f"{name}-{memory_layout}-{tied}"
     build(name, folder, seed=1, memory_layout=memory_layout, tied=tied)
     return json.loads((folder / "config.json").read_text()), specs_of(folder / "model.safetensors")

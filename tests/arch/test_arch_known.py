@@ -63,7 +63,10 @@ class TestEveryArchitecture:
             spot = arch.read(moved)
             assert spot.layer == (None if leaf.layer is None else 17)
             assert arch.with_layer(moved, leaf.layer or 0, leaf.stack) == leaf.tensor
-            assert arch.with_layer_leaf(arch.with_layer_leaf(leaf.name, 17, leaf.stack), leaf.layer or 0, leaf.stack) == leaf.name
+            assert (
+                arch.with_layer_leaf(arch.with_layer_leaf(leaf.name, 17, leaf.stack), leaf.layer or 0, leaf.stack)
+                == leaf.name
+            )
 
 
 @pytest.mark.parametrize("name", TIEABLE)
@@ -80,7 +83,7 @@ def test_ties_are_what_the_file_shows(name, tied):
     assert arch.tie_keys[0] == arch.tie_key
 
 
-@pytest.mark.parametrize("name", [n for n in ARCHITECTURES if n not in {"vit"}])
+@pytest.mark.parametrize("name", [n for n in ARCHITECTURES if n != "vit"])
 def test_vocabulary_axes_hold_the_vocabulary(name):
     config, specs = opened(name)
     arch = identify(config, specs)

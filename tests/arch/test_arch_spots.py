@@ -8,8 +8,16 @@ from arch_models import opened, specs
 from solera.arch import identify
 
 SPOTS = [
-    ("llama", "model.layers.3.self_attn.k_proj.weight", {"role": "attention.k", "layer": 3, "kind": "matrix", "place": "inside"}),
-    ("llama", "model.embed_tokens.weight", {"role": "embedding", "kind": "embedding", "vocab_axis": 0, "place": "before"}),
+    (
+        "llama",
+        "model.layers.3.self_attn.k_proj.weight",
+        {"role": "attention.k", "layer": 3, "kind": "matrix", "place": "inside"},
+    ),
+    (
+        "llama",
+        "model.embed_tokens.weight",
+        {"role": "embedding", "kind": "embedding", "vocab_axis": 0, "place": "before"},
+    ),
     ("llama", "model.norm.weight", {"role": "norm", "kind": "vector", "layer": None, "place": "after"}),
     ("llama", "lm_head.weight", {"role": "head", "vocab_axis": 0, "place": "after"}),
     ("mixtral", "model.layers.2.block_sparse_moe.experts.1.w3.weight", {"role": "expert.up", "layer": 2, "expert": 1}),
@@ -19,7 +27,11 @@ SPOTS = [
     ("qwen2_moe", "model.layers.1.mlp.gate_proj.weight", {"role": "mlp.gate", "expert": None}),
     ("qwen2_moe", "model.layers.0.mlp.shared_expert.up_proj.weight", {"role": "mlp.up"}),
     ("qwen2_moe", "model.layers.0.mlp.shared_expert_gate.weight", {"role": "router"}),
-    ("qwen3_moe", "model.layers.3.mlp.experts.2.down_proj.weight", {"role": "expert.down", "expert": 2, "shape": (16, 8)}),
+    (
+        "qwen3_moe",
+        "model.layers.3.mlp.experts.2.down_proj.weight",
+        {"role": "expert.down", "expert": 2, "shape": (16, 8)},
+    ),
     ("gemma2", "model.layers.0.pre_feedforward_layernorm.weight", {"role": "norm"}),
     ("gemma3", "language_model.model.layers.1.self_attn.k_norm.weight", {"role": "norm", "stack": "text"}),
     ("gemma3", "multi_modal_projector.mm_input_projection_weight", {"role": "projector", "out_axis": -1, "in_axis": 0}),
@@ -31,7 +43,11 @@ SPOTS = [
     ("gpt_neox", "embed_out.weight", {"role": "head", "vocab_axis": 0}),
     ("olmo2", "model.layers.0.post_feedforward_layernorm.weight", {"role": "norm"}),
     ("deepseek_v2", "model.layers.0.self_attn.kv_b_proj.weight", {"role": "attention.kv"}),
-    ("deepseek_v3", "model.layers.1.mlp.gate.e_score_correction_bias", {"role": "router", "wide": True, "kind": "vector"}),
+    (
+        "deepseek_v3",
+        "model.layers.1.mlp.gate.e_score_correction_bias",
+        {"role": "router", "wide": True, "kind": "vector"},
+    ),
     ("deepseek_v3", "model.layers.1.mlp.gate.weight", {"role": "router", "wide": False}),
     ("deepseek_v3", "model.layers.1.mlp.shared_experts.down_proj.weight", {"role": "mlp.down", "expert": None}),
     ("bert", "bert.encoder.layer.2.output.dense.weight", {"role": "mlp.down", "layer": 2}),
@@ -40,7 +56,11 @@ SPOTS = [
     ("bert_model", "bert.pooler.dense.weight", {"role": "pooler", "tensor": "pooler.dense.weight"}),
     ("bert_classifier", "classifier.weight", {"role": "head", "vocab_axis": None}),
     ("roberta", "lm_head.layer_norm.weight", {"role": "norm"}),
-    ("t5", "decoder.block.3.layer.1.EncDecAttention.k.weight", {"role": "attention.cross.k", "stack": "decoder", "layer": 3}),
+    (
+        "t5",
+        "decoder.block.3.layer.1.EncDecAttention.k.weight",
+        {"role": "attention.cross.k", "stack": "decoder", "layer": 3},
+    ),
     ("t5", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", {"role": "embedding.position"}),
     ("t5", "shared.weight", {"role": "embedding", "vocab_axis": 0, "module": "shared", "place": "before"}),
     ("t5_gated", "decoder.block.1.layer.2.DenseReluDense.wi_0.weight", {"role": "mlp.gate"}),
@@ -54,9 +74,21 @@ SPOTS = [
     ("whisper", "model.decoder.layers.0.encoder_attn.q_proj.weight", {"role": "attention.cross.q", "stack": "decoder"}),
     ("whisper", "model.encoder.conv1.weight", {"role": "embedding.patch", "kind": "convolution", "stack": "encoder"}),
     ("llava", "multi_modal_projector.linear_1.weight", {"role": "projector", "module": "projector", "place": "none"}),
-    ("llava", "vision_tower.encoder.layers.2.self_attn.q_proj.weight", {"role": "vision.attention.q", "layer": 2, "module": "vision"}),
-    ("llava", "language_model.model.layers.2.self_attn.q_proj.weight", {"role": "attention.q", "stack": "text", "module": "text"}),
-    ("qwen2_vl", "visual.blocks.1.attn.k.bias", {"role": "vision.attention.k", "start": 16, "tensor": "visual.blocks.1.attn.qkv.bias"}),
+    (
+        "llava",
+        "vision_tower.encoder.layers.2.self_attn.q_proj.weight",
+        {"role": "vision.attention.q", "layer": 2, "module": "vision"},
+    ),
+    (
+        "llava",
+        "language_model.model.layers.2.self_attn.q_proj.weight",
+        {"role": "attention.q", "stack": "text", "module": "text"},
+    ),
+    (
+        "qwen2_vl",
+        "visual.blocks.1.attn.k.bias",
+        {"role": "vision.attention.k", "start": 16, "tensor": "visual.blocks.1.attn.qkv.bias"},
+    ),
     ("qwen2_vl", "visual.merger.mlp.2.weight", {"role": "vision.projector", "layer": None}),
 ]
 
@@ -111,6 +143,10 @@ def test_sites_and_symmetries_name_modules_of_a_layer():
     arch = identify(*opened("llama"))
     assert arch.sites()["self_attn.q_proj"] == ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
     heads = {s.name: s for s in arch.symmetries()}["heads"]
-    assert (heads.units, heads.groups, heads.inputs) == ("num_attention_heads", "num_key_value_heads", ("self_attn.o_proj",))
+    assert (heads.units, heads.groups, heads.inputs) == (
+        "num_attention_heads",
+        "num_key_value_heads",
+        ("self_attn.o_proj",),
+    )
     assert identify(*opened("llava")).sites("vision")["mlp.fc1"] == ("mlp.fc1",)
     assert arch.sites("no such stack") == {}

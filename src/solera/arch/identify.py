@@ -62,9 +62,8 @@ def _strangers(made: Architecture, strange: list[str]) -> tuple[str, ...]:
     if not strange:
         return ()
     shown = ", ".join(strange[:3]) + (", ..." if len(strange) > 3 else "")
-    return (
-        f"tensors of {len(strange)} kinds are not described for `{made.name}`; they merge by name and shape: {shown}",
-    )
+    what = "kind of tensor is" if len(strange) == 1 else "kinds of tensors are"
+    return (f"{len(strange)} {what} not described for `{made.name}` and merge by name and shape: {shown}",)
 
 
 def _by_names(tensors: tuple[str, ...]) -> Architecture | None:

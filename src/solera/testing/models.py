@@ -54,7 +54,7 @@ def build(
     if name not in CONFIGS:
         raise UnknownName(f"no tiny model `{name}`", got=name, fix=nearest(name, ARCHITECTURES))
     recipe = CONFIGS[name]
-    model = _model(recipe.head, recipe.settings(Sizes(layers, vocab), tied, changes), recipe.model_type)
+    model = _model(recipe.head, recipe.settings(Sizes(layers, vocab), tied, changes), recipe.model_type, seed)
     _randomise(model, seed)
     folder.mkdir(parents=True, exist_ok=True)
     _quietly(lambda: model.to(dtype=_dtype(dtype)).save_pretrained(folder, save_original_format=not memory_layout))
@@ -104,11 +104,14 @@ def tokenizer(kind: str, tokens: list[str], folder: Path, **settings: Any) -> Pa
     return folder
 
 
-def _model(head: str, settings: Mapping[str, Any], model_type: str) -> Any:
+def _model(head: str, settings: Mapping[str, Any], model_type: str, seed: int) -> Any:
+    import torch
     import transformers
 
     config = transformers.AutoConfig.for_model(model_type, **settings)
-    return getattr(transformers, head)(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return getattr(transformers, head)(config)
 
 
 def _randomise(model: Any, seed: int) -> None:
