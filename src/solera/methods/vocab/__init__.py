@@ -3,6 +3,7 @@
 from solera.methods.vocab.build import TOKENIZER_FILES, BuiltTokenizer, build_tokenizer, is_tokenizer_file
 from solera.methods.vocab.read import embedding_rows, read_vocabulary
 from solera.methods.vocab.rows import row_plan
+from solera.methods.vocab.sources import MeanRow, embedding_source
 from solera.methods.vocab.template import Templates, choose_template, read_templates, with_template
 from solera.methods.vocab.union import trimmed, union, with_tokens
 from solera.methods.vocab.values import Added, RowMap, RowSource, Vocabulary, VocabularyPlan
@@ -11,6 +12,7 @@ __all__ = [
     "TOKENIZER_FILES",
     "Added",
     "BuiltTokenizer",
+    "MeanRow",
     "RowMap",
     "RowSource",
     "Templates",
@@ -19,6 +21,7 @@ __all__ = [
     "build_tokenizer",
     "choose_template",
     "embedding_rows",
+    "embedding_source",
     "is_tokenizer_file",
     "read_templates",
     "read_vocabulary",

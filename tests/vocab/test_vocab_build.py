@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("transformers")
 
-from conftest import KINDS, MORE, SPECIALS, WORDS, save
+from made_tokenizers import KINDS, MORE, SPECIALS, WORDS, save
 
 from solera.methods.vocab import build_tokenizer, read_vocabulary, trimmed, union, with_tokens
 
