@@ -13,7 +13,7 @@ from solera.checkpoints import open_checkpoint
 from solera.errors import Fault, PlanError, RecipeFaults, SoleraError
 from solera.plan.chains import chain_of
 from solera.plan.cost import DEFAULT_MEMORY, cost_of, shape_for
-from solera.plan.models import ModelTable, Opener, references, table_of
+from solera.plan.models import ModelTable, Opener, merging, references, table_of
 from solera.plan.nodes import Builder
 from solera.plan.outputs import outputs_of
 from solera.plan.side import side_of
@@ -56,7 +56,7 @@ def make_plan(
         PlanError: recipe and models do not fit; all misfits are reported together.
     """
     opened = _opened(recipe, opener)
-    opened, vocabulary = adapted(recipe, opened)
+    opened, vocabulary = adapted(recipe, opened, merging(recipe))
     builder = Builder(recipe, opened)
     table = builder.merge(recipe.merge, ())
     if builder.faults:

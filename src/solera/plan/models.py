@@ -66,6 +66,15 @@ def references(recipe: Recipe) -> Iterator[ModelRef]:
     yield from seen
 
 
+def merging(recipe: Recipe) -> tuple[ModelRef, ...]:
+    """The models whose tensors take part, the base (or the layout's model) first, without repeats."""
+    node, first = recipe.merge, recipe.output.layout_from
+    if isinstance(node.base, ModelRef):
+        first = node.base
+    found = dict.fromkeys(_of_node(node))
+    return tuple(dict.fromkeys([*([first] if first in found else []), *found]))
+
+
 def _all_references(recipe: Recipe) -> Iterator[ModelRef]:
     yield from _of_node(recipe.merge)
     if recipe.output.layout_from is not None:
