@@ -7,8 +7,8 @@ import json
 import pytest
 from arch_models import specs_of
 
-from solera.errors import UnknownName
-from solera.testing.models import ARCHITECTURES, build, expert_of, tokenizer
+from solera.errors import BadParameter, UnknownName
+from solera.testing.models import ARCHITECTURES, build, expert_of, tokenizer, vocabularies
 from solera.testing.tokenizers import merges
 
 TOKENS = {
@@ -123,3 +123,20 @@ def test_transformers_reads_the_tokenizer(tmp_path):
 
 def test_merges_are_made_of_known_parts():
     assert merges(["a", "b", "c", "ab", "abc", "xyz", "<s>"]) == [("a", "b"), ("ab", "c")]
+
+
+@pytest.mark.parametrize("kind", sorted(TOKENS))
+def test_vocabularies_overlap_by_half_in_other_orders(kind, tmp_path):
+    from tokenizers import Tokenizer
+
+    lists = vocabularies(kind, models=2, size=64, seed=3)
+    assert lists == vocabularies(kind, models=2, size=64, seed=3)
+    a, b = ({token: at for at, token in enumerate(tokens)} for tokens in lists)
+    shared = a.keys() & b.keys()
+    assert (len(a), len(b), len(shared)) == (64, 64, 32)
+    assert sum(a[token] != b[token] for token in shared) > 24
+    for at, ids in enumerate((a, b)):
+        made = Tokenizer.from_file(str(tokenizer(kind, lists[at], tmp_path / str(at)) / "tokenizer.json"))
+        assert made.get_vocab() == ids
+    with pytest.raises(BadParameter):
+        vocabularies(kind, size=20)

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from solera.arch import library
-from solera.arch.blueprint import blueprint
+from solera.arch.blueprint import Blueprint, Rule, blueprint
+from solera.arch.reading import reader, renumber
 from solera.arch.trie import find, template, trie
 
 ROLES = re.compile(
@@ -114,3 +115,9 @@ def test_longest_pattern_and_literal_segments_win():
     }
     assert found == {"a.x.b": 1, "a.c.b": 2, "a.c.z": 3, "a.c.b.7.d": 4, "a.c.b.7.e": 5}
     assert find(tree, "b") is None
+
+
+def test_only_the_number_of_the_layer_is_replaced():
+    read = reader(Blueprint("x", (("groups.*.layers.{layer}.experts.{expert}", Rule(role="mlp.up")),), ()))
+    assert renumber(read, "groups.1.layers.1.experts.1.w", 5, "") == "groups.1.layers.5.experts.1.w"
+    assert renumber(read, "groups.1.layers.1.experts.1.w", 5, "decoder") == "groups.1.layers.1.experts.1.w"

@@ -92,11 +92,8 @@ def llava(sizes: Sizes) -> Settings:
 
 def clip(sizes: Sizes) -> Settings:
     """CLIP: a text tower and a vision tower."""
-    return {
-        "text_config": {**encoder(sizes), "bos_token_id": 1, "eos_token_id": 2},
-        "vision_config": vision(sizes),
-        "projection_dim": 8,
-    }
+    text = {**encoder(sizes), "bos_token_id": 1, "eos_token_id": 2}
+    return {"text_config": text, "vision_config": vision(sizes), "projection_dim": 8}
 
 
 def gemma3(sizes: Sizes) -> Settings:

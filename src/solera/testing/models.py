@@ -14,6 +14,9 @@ from typing import Any
 
 from solera.errors import UnknownName, nearest
 from solera.testing.configs import CONFIGS, Sizes
+from solera.testing.tokenizers import tokenizer_of, vocabularies
+
+__all__ = ["ARCHITECTURES", "build", "expert_of", "tokenizer", "vocabularies"]
 
 ARCHITECTURES: tuple[str, ...] = tuple(CONFIGS)
 """Names that `build` knows."""
@@ -94,8 +97,6 @@ def tokenizer(kind: str, tokens: list[str], folder: Path, **settings: Any) -> Pa
         folder: where to; made if missing.
         settings: further entries of tokenizer_config.json.
     """
-    from solera.testing.tokenizers import tokenizer_of
-
     folder.mkdir(parents=True, exist_ok=True)
     made, named = tokenizer_of(kind, tokens)
     made.save(str(folder / "tokenizer.json"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from itertools import product
 from typing import Any
 
-from solera.errors import UnknownName, nearest
+from solera.errors import BadParameter, UnknownName, nearest
 
+_LETTERS = "abcdefghij"
 KINDS = ("bpe", "unigram", "wordpiece")
 _NAMES = {
     "unk_token": ("<unk>", "[UNK]"),
@@ -33,6 +36,43 @@ def tokenizer_of(kind: str, tokens: list[str]) -> tuple[Any, dict[str, str]]:
     _dress(made, kind)
     made.add_special_tokens([token for token in tokens if special(token)])
     return made, named
+
+
+def vocabularies(kind: str, *, models: int = 2, size: int = 64, seed: int = 0) -> tuple[list[str], ...]:
+    """Token lists that share half of their tokens, each in an order of its own.
+
+    Args:
+        kind: as for `tokenizer_of`.
+        models: how many lists.
+        size: tokens in each list, at least 52.
+        seed: of the orders.
+
+    Raises:
+        BadParameter: the lists would be too small, or there are too few two-letter words to fill them.
+
+    Example:
+        >>> a, b = vocabularies("bpe")
+        >>> len(a), len(b), len(set(a) & set(b))
+        (64, 64, 32)
+    """
+    base, words = _base(kind), ["".join(pair) for pair in product(_LETTERS, repeat=2)]
+    half = size // 2
+    rest = half - len(base)
+    if rest < 0 or rest + models * (size - half) > len(words):
+        raise BadParameter(
+            "vocabulary size does not fit", got=f"{models} lists of {size}", want="fewer or middling lists"
+        )
+    shared, own = base + words[:rest], iter(words[rest:])
+    lists = [shared + [next(own) for _ in range(size - half)] for _ in range(models)]
+    for at, tokens in enumerate(lists):
+        random.Random(f"{seed} {at}").shuffle(tokens)  # noqa: S311
+    return tuple(lists)
+
+
+def _base(kind: str) -> list[str]:
+    if kind == "wordpiece":
+        return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_LETTERS, *(f"##{c}" for c in _LETTERS)]
+    return ["<unk>", "<s>", "</s>", "<pad>", "Ġ" if kind == "bpe" else "▁", *_LETTERS]
 
 
 def special(token: str) -> bool:
