@@ -1,1 +1,61 @@
-"""Solera: the room `recipe`."""
+"""Recipes: text in two dialects, read into values, checked against the cards of methods, and written again."""
+
+from solera.recipe.check import problems
+from solera.recipe.identity import bare, canonical_json, digest
+from solera.recipe.options import from_options
+from solera.recipe.read import check_recipe, file_text, find_faults, load, parse
+from solera.recipe.references import parse_model
+from solera.recipe.schema import json_schema
+from solera.recipe.settings import resolve
+from solera.recipe.values import (
+    Case,
+    Cases,
+    Gradient,
+    Match,
+    Merge,
+    Operand,
+    Output,
+    Recipe,
+    Rule,
+    Scalar,
+    Setting,
+    Settings,
+    Slice,
+    TokenizerSpec,
+    TokenSource,
+)
+from solera.recipe.write import to_yaml
+from solera.recipe.write_mergekit import to_mergekit
+
+__all__ = [
+    "Case",
+    "Cases",
+    "Gradient",
+    "Match",
+    "Merge",
+    "Operand",
+    "Output",
+    "Recipe",
+    "Rule",
+    "Scalar",
+    "Setting",
+    "Settings",
+    "Slice",
+    "TokenSource",
+    "TokenizerSpec",
+    "bare",
+    "canonical_json",
+    "check_recipe",
+    "digest",
+    "file_text",
+    "find_faults",
+    "from_options",
+    "json_schema",
+    "load",
+    "parse",
+    "parse_model",
+    "problems",
+    "resolve",
+    "to_mergekit",
+    "to_yaml",
+]

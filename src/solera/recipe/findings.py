@@ -47,6 +47,10 @@ class Findings:
         """`path` without the parts that the text does not have."""
         return (*path[:1], *self._root(path).walk(path[1:])[0])
 
+    def keys(self, path: Path) -> list[str]:
+        """Keys of the document that `path` is in."""
+        return list(self._root(path).keys or ())
+
     def fault(self, path: Path, what: str, *, got: Any = None, want: str = "", fix: str = "") -> None:
         """Record a fault at a place of the text."""
         shown = "" if got is None else show(got)

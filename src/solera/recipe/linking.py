@@ -20,7 +20,7 @@ MAX_NESTING = 24
 class Linker:
     """Turns names of documents into merges.
 
-    `bodies` are the validated documents; `lower(body, place)` makes the merge of one.
+    `bodies` are the validated documents; `lower(body, place)` makes the merge of one (set once the dialect is known).
     """
 
     findings: Findings

@@ -12,11 +12,10 @@ from solera.recipe.reading import attempt, settings_of
 from solera.recipe.references import parse_lora, parse_model
 from solera.recipe.schema import EntriesLike, EntryForm, ModelForm, SourceForm
 from solera.recipe.text import Path
+from solera.recipe.tokens import UNREADABLE
 from solera.recipe.values import Merge, Operand
 from solera.types import LoraRef, ModelRef
 
-UNREADABLE = ModelRef("?")
-"""Stands for a model that could not be read; the fault is already recorded."""
 _MODEL_KEYS = ("model", "path", "merge", "revision", "lora", "loras", "subfolder")
 
 

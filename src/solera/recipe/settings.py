@@ -38,9 +38,11 @@ def resolve(setting: Setting, tensor: str, position: float) -> Scalar | None:
 
 
 def _at(points: tuple[float, ...], position: float) -> float:
-    """Linear between the two nearest of equally spaced points."""
+    """Linear between the two nearest of equally spaced points; booleans keep the nearest before."""
     scaled = position * (len(points) - 1)
     low = math.floor(scaled)
+    if isinstance(points[low], bool):
+        return points[low]
     high = min(len(points) - 1, low + 1)
     part = scaled - low
     return (1 - part) * points[low] + part * points[high]
@@ -78,6 +80,8 @@ def _case(raw: Mapping[str, Any]) -> Case:
 
 
 def _value(raw: Any) -> Scalar | Gradient:
+    if isinstance(raw, list) and raw and all(isinstance(item, bool) for item in raw):
+        return Gradient(tuple(raw))
     if isinstance(raw, list) and raw and all(_is_number(item) for item in raw):
         return Gradient(tuple(float(item) for item in raw))
     if isinstance(raw, bool | int | float | str):

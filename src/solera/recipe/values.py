@@ -16,7 +16,7 @@ Scalar = float | int | bool | str
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """A value that changes linearly over the layers: points equally spaced over positions 0..1."""
+    """A value that changes linearly over the layers: points equally spaced over positions 0..1; booleans step."""
 
     points: tuple[float, ...]
 
