@@ -156,6 +156,12 @@ def test_trials_with_and_without_a_base_are_the_same_models():
     torch.testing.assert_close(based.stack.values + based.stack.base, plain.stack.values)
 
 
+def test_uneven_trials_have_entries_of_every_kind():
+    good_norms()
+    changed = (trial(registry.card("good_norms"), (8, 8), 3, uneven=True).stack.values != 0).sum(0)
+    assert set(changed.flatten().tolist()) == {0, 1, 2, 3}
+
+
 def test_distances():
     assert distance(torch.zeros(2), torch.zeros(3)) == float("inf")
     assert distance(torch.tensor([float("nan")]), torch.zeros(1)) == float("inf")

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from solera.recipe import find_faults
 from solera.registry import Card, Parameter
 from solera.registry.generate import built_in_cards, stale, write
 from solera.registry.pages import page, pages, recipe
-from solera.registry.stored import from_json, to_json
+from solera.registry.stored import from_json, stored_cards, to_json
 
 CARD = Card(
     name="ties",
@@ -80,6 +81,11 @@ def test_the_recipe_of_a_page():
 
 def test_the_recipe_of_a_random_method_has_a_seed():
     assert recipe(replace(CARD, random=True)).endswith("\nseed: 1\n")
+
+
+@pytest.mark.parametrize("name", stored_cards())
+def test_the_recipe_of_every_page_is_sound(name):
+    assert find_faults(recipe(stored_cards()[name])) == ()
 
 
 def test_the_index_lists_every_method():

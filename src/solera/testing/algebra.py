@@ -209,7 +209,7 @@ def _comparable(card: Card, other: Card) -> list[int]:
 
 def _usual_result(card: Card, models: int) -> Tensor:
     """The merged weights at defaults."""
-    tried = trial(card, (16, 16), models, sparse=True)
+    tried = trial(card, (16, 16), models, uneven=True)
     result = tried.run(usual(card).chain(card))
     return result + tried.stack.base if tried.stack.base is not None and gives_delta(card, base=True) else result
 

@@ -67,7 +67,7 @@ def trial(
     base: bool | None = None,
     leaf: str = "layers.0.mlp.up.weight",
     seed: int = 11,
-    sparse: bool = False,
+    uneven: bool = False,
 ) -> Trial:
     """Seeded operands near one base: weights of size 1, task vectors of size 0.1.
 
@@ -78,19 +78,26 @@ def trial(
         base: whether the recipe has a base; None for what the card asks for.
         leaf: its name, which the numbers do not depend on.
         seed: the run's, for draws; the numbers do not depend on it.
-        sparse: every third entry of a model equals the base, a different third for each model in turn.
+        uneven: task vectors of size 3, in which entries are changed by all models, by one, by all but one, or by none.
     """
     models = models or counts(card)[-1]
     with_base = bases(card)[-1] if base is None else base
     generator = torch.Generator().manual_seed(zlib.crc32(repr((shape, models)).encode()))
     start = torch.randn(shape, generator=generator)
     deltas = 0.1 * torch.randn((models, *shape), generator=generator)
-    if sparse:
-        deltas.reshape(models, -1)[torch.arange(models)[:, None] % 3 == torch.arange(start.numel()) % 3] = 0
+    if uneven:
+        deltas = 30 * deltas * _changed(models, start.numel()).reshape(deltas.shape)
     values = deltas if takes_delta(card, base=with_base) else start + deltas
     names = tuple(f"model-{k}" for k in range(models))
     facts = Facts(shape, leaf=leaf, role="mlp", layer=0, models=names, seed=seed)
     return Trial(Stack(values, start if with_base else None), facts)
+
+
+def _changed(models: int, entries: int) -> Tensor:
+    """Which model changes which entry: by turns all models, one, all but one, none."""
+    turn, chosen = torch.arange(entries) % 4, torch.arange(entries) // 4 % models
+    own = torch.arange(models)[:, None] == chosen
+    return (turn == 0) | ((turn == 1) & own) | ((turn == 2) & ~own)
 
 
 def small_trials(card: Card) -> Iterator[tuple[str, Trial]]:

@@ -23,7 +23,6 @@ from solera.types import ELEMENT, WEIGHT, NumericClass
     code="github.com/arcee-ai/mergekit",
     variants={"mergekit": {}},
     parity="mergekit 0.1.5",
-    law_optouts={"results_are_distinct": "with t above every change the model is copied, as by `passthrough`"},
 )
 def nearswap(t: Annotated[float, Range(0)]) -> Chain:
     """Interpolate from the base to the model, entry by entry, the further the closer the two are.

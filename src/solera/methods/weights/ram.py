@@ -68,9 +68,6 @@ def ram(*, epsilon: Threshold = 1e-5) -> Chain:
     variants={"mergekit": {}, "official": {"r": 0.2, "alpha": 1.0, "scope": "population"}},
     idempotent=WHY_NOT,
     parity="mergekit 0.1.5",
-    law_optouts={
-        "results_are_distinct": "differs from `ram` in entries that one model alone changed; the trial has none"
-    },
 )
 def ramplus_tl(
     *,
