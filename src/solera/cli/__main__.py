@@ -1,0 +1,5 @@
+"""``python -m solera.cli``."""
+
+from solera.cli import main
+
+main()

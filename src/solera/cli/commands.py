@@ -1,0 +1,49 @@
+"""The verbs, gathered. Importing this module must stay cheap: everything heavy is imported inside the verbs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from solera import __version__
+from solera.cli import machine, merging, models, publishing, recipes
+
+app = typer.Typer(
+    name="solera",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback(epilog="Start: solera merge recipe.yaml out/   or   solera merge A B --base X --method ties -o out/")
+def solera(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=lambda v: _version(asked=v))
+    ] = False,
+) -> None:
+    """Turn several neural networks into one."""
+
+
+_MERGE, _LOOK, _MORE = "Merge", "Look", "More"
+_COLLECT = {"ignore_unknown_options": True}
+
+app.command("merge", rich_help_panel=_MERGE, context_settings=_COLLECT)(merging.merge)
+app.command("plan", rich_help_panel=_MERGE, context_settings=_COLLECT)(merging.plan)
+app.command("check", rich_help_panel=_MERGE)(recipes.check)
+app.command("methods", rich_help_panel=_MERGE)(recipes.methods)
+app.command("inspect", rich_help_panel=_LOOK)(models.inspect)
+app.command("diff", rich_help_panel=_LOOK)(models.diff)
+app.command("verify", rich_help_panel=_LOOK)(models.verify)
+app.command("try", rich_help_panel=_LOOK)(models.try_)
+app.command("push", rich_help_panel=_MORE)(publishing.push)
+app.command("doctor", rich_help_panel=_MORE)(machine.doctor)

@@ -1,0 +1,46 @@
+"""Options that several verbs share, and how their texts are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print plain JSON on standard output.")]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="A Python file that registers methods; it is run.", show_default=False),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Workers; default: the cores of this machine. Never changes the result.")
+]
+Memory = Annotated[
+    str | None, typer.Option(help="What the run may hold, such as 2GiB (default).", show_default=False, metavar="SIZE")
+]
+
+
+def load_plugins(files: list[Path] | None) -> None:
+    """Run the files that the user named, so that their methods are known."""
+    if files:
+        from solera.registry import load_plugin
+
+        for file in files:
+            load_plugin(file)
+
+
+def memory_bytes(text: str | None) -> int | None:
+    """Read a size.
+
+    Raises:
+        BadParameter: not a size.
+
+    Example:
+        >>> memory_bytes("2GiB"), memory_bytes(None)
+        (2147483648, None)
+    """
+    if text is None:
+        return None
+    from solera.recipe.parts import size_bytes
+
+    return size_bytes(text)

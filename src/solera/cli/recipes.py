@@ -1,0 +1,89 @@
+"""check and methods: what needs no model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from solera.cli.options import AsJson, Plugins, load_plugins
+from solera.cli.shown import guarded, rows, say, say_json
+from solera.errors import RecipeError
+
+if TYPE_CHECKING:
+    from solera.errors import Fault
+    from solera.registry import Card, Parameter
+
+Files = Annotated[list[Path], typer.Argument(help="Recipe files.", metavar="RECIPE...", show_default=False)]
+Name = Annotated[str | None, typer.Argument(help="A method; without it, all are listed.", show_default=False)]
+
+
+@guarded
+def check(files: Files, *, plugin: Plugins = None, as_json: AsJson = False) -> None:
+    """Check the text of recipes, without models. Exit code 2 if any has a fault."""
+    load_plugins(plugin)
+    found = {str(file): _faults(file) for file in files}
+    if as_json:
+        say_json({name: [asdict(fault) for fault in faults] for name, faults in found.items()})
+    else:
+        for name, faults in found.items():
+            say("\n".join(map(str, faults)) if faults else f"{name}: sound")
+    if any(found.values()):
+        raise typer.Exit(RecipeError.exit_code)
+
+
+def _faults(file: Path) -> tuple[Fault, ...]:
+    from solera import app
+
+    try:
+        return app.check(file)
+    except RecipeError as error:
+        return error.faults
+
+
+@guarded
+def methods(name: Name = None, *, plugin: Plugins = None, as_json: AsJson = False) -> None:
+    """List the methods, or show one in full."""
+    from solera.registry import card, cards
+
+    load_plugins(plugin)
+    shown = [card(name)] if name else list(cards().values())
+    if as_json:
+        data = [_as_data(each) for each in shown]
+        say_json(data[0] if name else data)
+    elif name:
+        say(_in_full(shown[0]))
+    else:
+        say(rows({each.name: each.summary for each in shown}))
+
+
+def _as_data(card: Card) -> dict[str, Any]:
+    parameters = [{**asdict(p), "range": p.range_text} for p in card.parameters]
+    return {**asdict(card), "parameters": parameters}
+
+
+def _in_full(card: Card) -> str:
+    fewest, most = card.models
+    facts = {
+        "paper": card.paper,
+        "code": card.code,
+        "space": card.space,
+        "grain": card.grain,
+        "base": card.base,
+        "models": f"{fewest}" if fewest == most else f"{fewest} to {most}" if most else f"{fewest} or more",
+        "passes": card.passes,
+        "numbers": card.numeric,
+        "variants": ", ".join(card.variants),
+    }
+    blocks = [f"{card.name}: {card.summary}", card.doc, rows({k: v for k, v in facts.items() if v})]
+    blocks += ["parameters"] * bool(card.parameters)
+    return "\n\n".join([*filter(None, blocks), *map(_parameter, card.parameters)])
+
+
+def _parameter(parameter: Parameter) -> str:
+    """Two lines: the name with default and range; the meaning."""
+    default = "required" if parameter.required else f"default {parameter.default}"
+    each = ", one value or one per model" if parameter.per_model else ""
+    return f"  --{parameter.name}  ({default}; {parameter.range_text}{each})\n      {parameter.doc}"
