@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from solera.checkpoints.contract import Limits
+from solera.checkpoints.folder import list_files, path_inside
 from solera.checkpoints.strict_json import read_limited, read_object
 from solera.errors import MissingExtra, NotFound
 from solera.methods.vocab.read import SENTENCEPIECE, read_vocabulary
@@ -67,7 +68,7 @@ def build_tokenizer(
     Raises:
         NotFound: no tokenizer there. MissingExtra: the base has no tokenizer.json, so that transformers must make one.
     """
-    files = dict(_files(base_folder))
+    files = tokenizer_files(base_folder)
     before = base or read_vocabulary(base_folder)
     notes: list[str] = []
     if dict(output.tokens) != dict(before.tokens) or dict(output.added) != dict(before.added):
@@ -78,13 +79,20 @@ def build_tokenizer(
     return BuiltTokenizer(files, tuple(notes))
 
 
-def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    found = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    names = [name for name in found if is_tokenizer_file(name)]
-    if not names:
+def tokenizer_files(folder: Path, names: Iterable[str] | None = None) -> dict[str, bytes]:
+    """The tokenizer files of a model folder, by name.
+
+    Args:
+        folder: the model's folder.
+        names: which of its files; None looks for them.
+
+    Raises:
+        NotFound: there are none. UnsafeFile: one leads out of the folder, or is too large.
+    """
+    wanted = [name for name in list_files(folder) if is_tokenizer_file(name)] if names is None else list(names)
+    if not wanted:
         raise NotFound("The model has no tokenizer.", where=str(folder), want="tokenizer.json or the like")
-    for name in names:
-        yield name, read_limited(folder / name, Limits().json_bytes, what=f"`{name}`")
+    return {n: read_limited(path_inside(folder, n), Limits().json_bytes, what=f"`{n}`") for n in wanted}
 
 
 def _extend(
@@ -131,4 +139,4 @@ def _converted(folder: Path) -> dict[str, bytes]:
         raise MissingExtra("hf", needed_for="extending a tokenizer that has no tokenizer.json") from None
     with tempfile.TemporaryDirectory() as scratch:
         AutoTokenizer.from_pretrained(str(folder), local_files_only=True).save_pretrained(scratch)
-        return dict(_files(Path(scratch)))
+        return tokenizer_files(Path(scratch))
