@@ -16,7 +16,9 @@ from solera.types import ModelRef
 HIDDEN, INNER, LAYERS, VOCAB = 16, 24, 4, 40
 
 
-def llama_shapes(layers: int = LAYERS, *, tied: bool = False, vocab: int = VOCAB, hidden: int = HIDDEN) -> dict[str, tuple[int, ...]]:
+def llama_shapes(
+    layers: int = LAYERS, *, tied: bool = False, vocab: int = VOCAB, hidden: int = HIDDEN
+) -> dict[str, tuple[int, ...]]:
     """File tensors of a tiny Llama with grouped-query attention."""
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocab, hidden)}
     for i in range(layers):
@@ -38,7 +40,9 @@ def llama_shapes(layers: int = LAYERS, *, tied: bool = False, vocab: int = VOCAB
     return shapes
 
 
-def llama_config(layers: int = LAYERS, *, tied: bool = False, vocab: int = VOCAB, hidden: int = HIDDEN) -> dict[str, object]:
+def llama_config(
+    layers: int = LAYERS, *, tied: bool = False, vocab: int = VOCAB, hidden: int = HIDDEN
+) -> dict[str, object]:
     """config.json of the same."""
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -67,7 +71,9 @@ def write_model(folder: Path, tensors: dict[str, np.ndarray], config: dict[str, 
 def zoo(tmp_path: Path) -> Callable[..., dict[str, Path]]:
     """Make a base and experts: `zoo(experts=3, layers=4, tied=False)` -> {"base": folder, "e0": folder, ...}."""
 
-    def make(*, experts: int = 3, scale: float = 0.02, seed: int = 0, dtype: type = np.float32, **options: object) -> dict[str, Path]:
+    def make(
+        *, experts: int = 3, scale: float = 0.02, seed: int = 0, dtype: type = np.float32, **options: object
+    ) -> dict[str, Path]:
         rng = np.random.default_rng(seed)
         shapes = llama_shapes(**options)  # type: ignore[arg-type]
         config = llama_config(**options)  # type: ignore[arg-type]
@@ -86,7 +92,15 @@ def ref(folder: Path) -> ModelRef:
     return ModelRef(str(folder))
 
 
-def recipe(method: str, models: list[object], *, base: Path | None = None, seed: int = 0, variant: str | None = None, **parameters: object) -> Recipe:
+def recipe(
+    method: str,
+    models: list[object],
+    *,
+    base: Path | None = None,
+    seed: int = 0,
+    variant: str | None = None,
+    **parameters: object,
+) -> Recipe:
     """A recipe over folders and nested merges."""
     operands = tuple(Operand(ref(m) if isinstance(m, Path) else m) for m in models)  # type: ignore[arg-type]
     node = Merge(method, operands, base=ref(base) if base else None, parameters=parameters, variant=variant)  # type: ignore[arg-type]

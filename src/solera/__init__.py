@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from solera.version import __version__
 
 if TYPE_CHECKING:
     from solera.app import MergeReport, check, load, merge, methods, plan, save

@@ -81,11 +81,22 @@ _TORCH_NAME = {
     DType.U8: "uint8",
     DType.BOOL: "bool",
 }
-_ITEMSIZE = {d: 1 if d in (DType.BOOL, DType.F8_E4M3, DType.F8_E5M2) else int("".join(filter(str.isdigit, d.value))) // 8 for d in DType}
+_ITEMSIZE = {
+    d: 1 if d in (DType.BOOL, DType.F8_E4M3, DType.F8_E5M2) else int("".join(filter(str.isdigit, d.value))) // 8
+    for d in DType
+}
 _BY_NAME = {
     **{name: d for d, name in _TORCH_NAME.items()},
     **{d.value.lower(): d for d in DType},
-    **{"bf16": DType.BF16, "fp16": DType.F16, "half": DType.F16, "fp32": DType.F32, "float": DType.F32, "fp64": DType.F64, "double": DType.F64},
+    **{
+        "bf16": DType.BF16,
+        "fp16": DType.F16,
+        "half": DType.F16,
+        "fp32": DType.F32,
+        "float": DType.F32,
+        "fp64": DType.F64,
+        "double": DType.F64,
+    },
 }
 
 

@@ -43,8 +43,12 @@ def test_the_order_of_models_does_not_matter_where_the_card_says_so(zoo, tmp_pat
     z = zoo()
     base = z["base"] if based else None
     assert solera.methods()[method].symmetric
-    solera.merge(recipe(method, [z["e0"], z["e1"], z["e2"]], base=base, variant=variant, **parameters), tmp_path / "abc")
-    solera.merge(recipe(method, [z["e2"], z["e0"], z["e1"]], base=base, variant=variant, **parameters), tmp_path / "cab")
+    solera.merge(
+        recipe(method, [z["e0"], z["e1"], z["e2"]], base=base, variant=variant, **parameters), tmp_path / "abc"
+    )
+    solera.merge(
+        recipe(method, [z["e2"], z["e0"], z["e1"]], base=base, variant=variant, **parameters), tmp_path / "cab"
+    )
     one, two = tensors(tmp_path / "abc"), tensors(tmp_path / "cab")
     assert one.keys() == two.keys()
     for name in one:
@@ -54,7 +58,13 @@ def test_the_order_of_models_does_not_matter_where_the_card_says_so(zoo, tmp_pat
 @pytest.mark.parametrize("variant", [None, "official"])
 def test_a_merge_of_merges_equals_the_two_steps(zoo, tmp_path, variant):
     z = zoo()
-    inner = Merge("ties", (Operand(ref(z["e0"])), Operand(ref(z["e1"]))), base=ref(z["base"]), parameters={"density": 0.4}, variant=variant)
+    inner = Merge(
+        "ties",
+        (Operand(ref(z["e0"])), Operand(ref(z["e1"]))),
+        base=ref(z["base"]),
+        parameters={"density": 0.4},
+        variant=variant,
+    )
     report = solera.merge(recipe("linear", [inner, z["e2"]]), tmp_path / "nested")
     assert report.intermediate_bytes == 0
     solera.merge(Recipe(inner), tmp_path / "step")
@@ -66,8 +76,10 @@ def test_a_merge_of_merges_equals_the_two_steps(zoo, tmp_path, variant):
 def test_an_inner_summary_and_an_outer_summary_nest(zoo, tmp_path):
     z = zoo()
     inner = Merge("ties", (Operand(ref(z["e0"])), Operand(ref(z["e1"]))), base=ref(z["base"]), variant="official")
-    outer = replace(recipe("ties", [inner, z["e2"]], base=z["base"], variant="official"))
-    assert [s.step_name for s in solera.plan(outer).stages].__len__() == 2
+    outer = recipe("ties", [inner, z["e2"]], base=z["base"], variant="official")
+    stages = solera.plan(outer).stages
+    assert [s.step_name for s in stages] == ["trim", "elect_sign"] * 2
+    assert stages[0].key[0] != stages[2].key[0]
     solera.merge(outer, tmp_path / "nested")
     solera.merge(Recipe(inner), tmp_path / "step")
     solera.merge(recipe("ties", [tmp_path / "step", z["e2"]], base=z["base"], variant="official"), tmp_path / "two")
@@ -169,8 +181,10 @@ def test_a_full_disk_leaves_nothing_at_the_target(zoo, tmp_path):
         except NoSpace as error:
             print(error.fault.what)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False, cwd=os.getcwd())
-    assert "disk" in done.stdout, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False, cwd=os.getcwd()
+    )
+    assert "not enough space" in done.stdout, done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -205,14 +219,16 @@ KILLER = """
 """
 
 
-@pytest.mark.parametrize("after", [1, 30, 60, 95, 110])
+@pytest.mark.parametrize("after", [1, 30, 100, 130, 150])
 def test_a_killed_run_resumes_to_the_same_bytes(zoo, tmp_path, after):
     z = zoo()
     made = recipe("ties", [z["e0"], z["e1"], z["e2"]], base=z["base"], variant="official", density=0.3)
     whole = solera.merge(made, tmp_path / "whole")
     out = tmp_path / "out"
     script = textwrap.dedent(KILLER)
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(out), str(after)], check=False, cwd=os.getcwd())
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), str(out), str(after)], check=False, cwd=os.getcwd()
+    )
     assert done.returncode == -9
     assert not out.exists()
     again = solera.merge(made, out, resume=True)
@@ -221,7 +237,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(zoo, tmp_path, after):
     rounds = sum(s.rounds for s in solera.plan(made).stages)
     tasks = len(solera.plan(made).outputs)
     if after > rounds * tasks + 4:
-        assert again.summaries_resumed == 1
+        assert again.summaries_resumed == len(solera.plan(made).stages)
         assert again.chunks_resumed > 0
         assert again.bytes_read < whole.bytes_read / 2
 
@@ -256,7 +272,7 @@ def test_control_c_leaves_a_resumable_run(zoo, tmp_path):
     with pytest.raises(solera.errors.Interrupted, match="nothing at the target has changed"):
         solera.merge(made, tmp_path / "out", threads=1, on_event=stop)
     assert not (tmp_path / "out").exists()
-    assert solera.merge(made, tmp_path / "out", resume=True).chunks_resumed == 4
+    assert solera.merge(made, tmp_path / "out", resume=True).chunks_resumed == 5
 
 
 def test_resume_with_another_recipe_starts_again(zoo, tmp_path):

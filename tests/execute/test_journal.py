@@ -10,7 +10,11 @@ from solera.execute.journal import Journal, decode, encode, read_journal
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.lists(inner, max_size=3).map(tuple) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=10,
 )
 
@@ -44,7 +48,9 @@ def test_a_torn_last_line_is_done_again(tmp_path):
     assert set(past.chunks) == {(0, 0, 0)}
 
 
-@pytest.mark.parametrize("text", ["", "not json\n", '{"solera":99,"plan":"plan"}\n', '{"solera":1,"plan":"other"}\n', "[]\n"])
+@pytest.mark.parametrize(
+    "text", ["", "not json\n", '{"solera":99,"plan":"plan"}\n', '{"solera":1,"plan":"other"}\n', "[]\n"]
+)
 def test_a_foreign_journal_is_not_resumed(tmp_path, text):
     (tmp_path / "j").write_text(text)
     assert read_journal(tmp_path / "j", "plan") is None

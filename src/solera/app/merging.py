@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from solera import __version__
 from solera.app.report import MergeReport
+from solera.app.side import write_beside
 from solera.checkpoints import FileReader, index_json, layout
 from solera.checkpoints.shards import ShardLayout
 from solera.errors import Interrupted
@@ -22,6 +22,7 @@ from solera.plan.cost import DEFAULT_MEMORY, shape_for
 from solera.plan.tasks import Plan
 from solera.recipe import Recipe, digest
 from solera.types import Event, TensorSpec
+from solera.version import __version__
 
 Listener = Callable[[Event], None]
 
@@ -80,13 +81,18 @@ def _run(
     try:
         shape = shape_for(planned.outputs, memory, workers)
         outcome = execute(planned, files, shape, reader, journal, past, listener)
-        _write_side_files(planned, staging, shards, outcome)
+        result = output_digest(planned, outcome)
+        if len(shards) > 1:
+            (staging.model / "model.safetensors.index.json").write_bytes(index_json(shards))
+        notes = write_beside(planned, staging.model, staging.target.name, outcome.chunks, result)
     except KeyboardInterrupt:
         raise _interrupted(staging) from None
     finally:
         journal.close()
         reader.close()
-    return _report(planned, staging, outcome, began)
+    for note in notes:
+        listener(Event("warning", "files", note))
+    return _report(planned, staging, outcome, result, notes, began)
 
 
 def _keep_only(staging: Staging, past: Past) -> None:
@@ -104,16 +110,13 @@ def _present(staging: Staging) -> int:
 
 def _shards(planned: Plan) -> tuple[ShardLayout, ...]:
     specs = {t.name: TensorSpec(t.dtype, t.shape) for t in planned.outputs}
-    metadata = {"format": "pt", "solera": __version__, "solera_recipe": digest(planned.recipe), "solera_plan": planned.digest}
+    metadata = {
+        "format": "pt",
+        "solera": __version__,
+        "solera_recipe": digest(planned.recipe),
+        "solera_plan": planned.digest,
+    }
     return layout(specs, planned.recipe.output.shard_bytes, metadata)
-
-
-def _write_side_files(planned: Plan, staging: Staging, shards: tuple[ShardLayout, ...], outcome: Outcome) -> None:
-    if len(shards) > 1:
-        (staging.model / "model.safetensors.index.json").write_bytes(index_json(shards))
-    from solera.app.side import write_side_files
-
-    write_side_files(planned, staging.model, shards, outcome)
 
 
 def _interrupted(staging: Staging) -> Interrupted:
@@ -134,7 +137,9 @@ def output_digest(planned: Plan, outcome: Outcome) -> str:
     return hasher.hexdigest()
 
 
-def _report(planned: Plan, staging: Staging, outcome: Outcome, began: float) -> MergeReport:
+def _report(
+    planned: Plan, staging: Staging, outcome: Outcome, result: str, notes: tuple[str, ...], began: float
+) -> MergeReport:
     return MergeReport(
         out=staging.target,
         tensors=dict(Counter(t.status for t in planned.outputs)),
@@ -142,9 +147,9 @@ def _report(planned: Plan, staging: Staging, outcome: Outcome, began: float) -> 
         bytes_written=outcome.bytes_written,
         passes=planned.cost.passes,
         seconds=time.monotonic() - began,
-        digest=output_digest(planned, outcome),
+        digest=result,
         memory_bytes=planned.cost.memory_bytes,
-        warnings=planned.warnings,
+        warnings=(*planned.warnings, *notes),
         left_out=planned.provenance,
         chunks_resumed=outcome.chunks_resumed,
         summaries_resumed=outcome.summaries_resumed,

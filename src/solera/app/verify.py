@@ -29,7 +29,11 @@ def verify(model: str | Path) -> dict[str, Any]:
     recorded = _recorded(folder / MANIFEST)
     checkpoint = open_checkpoint(folder)
     reader = FileReader()
-    damaged = [name for name, chunks in recorded.items() if name in checkpoint.table and not _same(checkpoint, name, chunks, reader)]
+    damaged = [
+        name
+        for name, chunks in recorded.items()
+        if name in checkpoint.table and not _same(checkpoint, name, chunks, reader)
+    ]
     missing = sorted(set(recorded) - set(checkpoint.table))
     added = sorted(set(checkpoint.table) - set(recorded))
     return {
@@ -48,7 +52,9 @@ def _recorded(path: Path) -> dict[str, list[tuple[int, str]]]:
         rows = json.loads(path.read_text(encoding="utf-8"))["tensors"]
         return {name: [(int(n), str(d)) for n, d in row["chunks"]] for name, row in rows.items()}
     except FileNotFoundError:
-        raise NotFound("the folder has no manifest.", where=path, want=MANIFEST, fix="verify folders made by `solera merge`") from None
+        raise NotFound(
+            "the folder has no manifest.", where=path, want=MANIFEST, fix="verify folders made by `solera merge`"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptFile("the manifest cannot be read.", where=path, got=error, fix="merge again") from None
 

@@ -67,7 +67,7 @@ def read_journal(path: Path, digest: str) -> Past | None:
         head = json.loads(lines[0])
     except (OSError, ValueError):
         return None
-    if head.get("solera") != VERSION or head.get("plan") != digest:
+    if not isinstance(head, dict) or head.get("solera") != VERSION or head.get("plan") != digest:
         return None
     chunks: dict[ChunkKey, tuple[str, int]] = {}
     summaries: dict[tuple[int, int], Any] = {}

@@ -218,7 +218,7 @@ def _unless_stopped(job: Job, work: Callable[[Any], Any], item: Any) -> Any:
 
 
 def _make_part(
-    job: Job, piece: tuple[int, int], trusted: bool, progress: Progress  # noqa: FBT001
+    job: Job, piece: tuple[int, int], trusted: bool, progress: Progress
 ) -> Iterator[tuple[ChunkKey, int, str, bool]]:
     tensor = job.plan.outputs[piece[0]]
     part = tensor.parts[piece[1]]
@@ -245,7 +245,7 @@ def _chunks(part: Part) -> Iterator[tuple[int, int]]:
     yield from units(part.expr, 0, part.expr.numel, CHUNK)
 
 
-def _finished(job: Job, key: ChunkKey, tensor: OutputTensor, part: Part, start: int, stop: int, trusted: bool) -> bool:  # noqa: FBT001
+def _finished(job: Job, key: ChunkKey, tensor: OutputTensor, part: Part, start: int, stop: int, trusted: bool) -> bool:
     """Whether a chunk is in the journal, and on the disk as the journal says."""
     known = job.past.chunks.get(key)
     if known is None:
@@ -282,4 +282,3 @@ def _block(run: LeafRun, part: Part, tensor: OutputTensor, low: int, high: int) 
             fix="set output: {dtype: bfloat16} or float32",
         )
     return out
-

@@ -37,7 +37,9 @@ def matches(match: Match, leaf: Leaf) -> bool:
         >>> matches(Match(role=("mlp",)), Leaf("m", "m", 0, (1,), role="mlp.up"))
         True
     """
-    role = not match.role or any(leaf.role == r or leaf.role.startswith(r + ".") or r in leaf.role.split(".") for r in match.role)
+    role = not match.role or any(
+        leaf.role == r or leaf.role.startswith(r + ".") or r in leaf.role.split(".") for r in match.role
+    )
     layers = match.layers is None or (leaf.layer is not None and match.layers[0] <= leaf.layer <= match.layers[1])
     name = match.name is None or fnmatchcase(leaf.name, match.name) or fnmatchcase(leaf.tensor, match.name)
     module = match.module is None or match.module in (leaf.module, leaf.stack)
@@ -59,9 +61,7 @@ def call_for(node: Merge, leaf: Leaf, scope: Scope) -> Call:
     return Call(method, tuple(sorted(values.items())), variant)
 
 
-def _bound(
-    card: registry.Card, variant: str | None, rules: Sequence[Rule], leaf: Leaf, scope: Scope
-) -> dict[str, Any]:
+def _bound(card: registry.Card, variant: str | None, rules: Sequence[Rule], leaf: Leaf, scope: Scope) -> dict[str, Any]:
     preset: Mapping[str, Any] = card.variants.get(variant or "", {})
     values: dict[str, Any] = {}
     for parameter in card.parameters:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from solera import __version__
 from solera.checkpoints import open_checkpoint
 from solera.errors import Fault, PlanError, RecipeFaults, SoleraError
 from solera.plan.chains import chain_of
@@ -22,6 +21,7 @@ from solera.plan.vocabulary import adapted
 from solera.recipe import digest as recipe_digest
 from solera.recipe.values import Recipe
 from solera.types import ModelRef, Scope
+from solera.version import __version__
 
 NUMERICS = 1
 
@@ -140,7 +140,11 @@ def _provenance(
 
 
 def _warnings(
-    recipe: Recipe, builder: Builder, opened: Mapping[ModelRef, ModelTable], rows: Iterable[tuple[str, ...]], vocabulary: Any
+    recipe: Recipe,
+    builder: Builder,
+    opened: Mapping[ModelRef, ModelTable],
+    rows: Iterable[tuple[str, ...]],
+    vocabulary: Any,
 ) -> Iterable[str]:
     yield from recipe.warnings
     yield from builder.notes

@@ -67,7 +67,9 @@ def cost_of(outputs: Sequence[OutputTensor], stages: Sequence[PopulationStage], 
             read += once * (1 if hold else rounds)
             memory = max(memory, _peak(part.expr, shape, hold=hold))
     for stage in stages:
-        read += stage.rounds * sum(r.source.cost_bytes(r.offset, r.offset + r.numel) for t in stage.tasks for r in reads_of(t))
+        read += stage.rounds * sum(
+            r.source.cost_bytes(r.offset, r.offset + r.numel) for t in stage.tasks for r in reads_of(t)
+        )
     passes += sum(stage.rounds for stage in stages)
     words = "nothing needs a second pass" if not held + again else f"{held} tensors held, {again} read again"
     return Cost(read, sum(t.numel * t.dtype.itemsize for t in outputs), passes, memory * shape.threads, words)
@@ -80,7 +82,9 @@ def own_passes(expr: Expr) -> int:
     rounds = 1
     for task in tasks_of(expr):
         chain = chain_of(task.call)
-        rounds += sum(s.summary.rounds for s in chain.steps if s.summary is not None and s.summary.scope is Scope.TENSOR)
+        rounds += sum(
+            s.summary.rounds for s in chain.steps if s.summary is not None and s.summary.scope is Scope.TENSOR
+        )
     return rounds
 
 

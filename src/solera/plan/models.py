@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from solera.arch import Architecture, identify
-from solera.arch.values import Leaf, LayerStack
+from solera.arch.values import LayerStack, Leaf
 from solera.checkpoints.contract import Checkpoint
 from solera.plan.tasks import Expr, Read, Status
 from solera.recipe.values import Merge, Operand, Recipe, TokenizerSpec
@@ -116,16 +116,14 @@ def _row(checkpoint: Checkpoint, leaf: Leaf, label: str) -> Row:
 
 
 def _with_aliases(rows: dict[str, Row], arch: Architecture, checkpoint: Checkpoint) -> tuple[dict[str, Row], bool]:
-    """Give every tied tensor a row that reads the tensor it is tied to."""
-    ties = arch.ties(checkpoint.config)
-    by_tensor = {row.leaf.tensor: row for row in rows.values()}
+    """Give every tied leaf a row that reads the leaf it is tied to."""
     tied = False
-    for tensor, target in ties.items():
-        source = by_tensor.get(target)
+    for name, target in arch.ties(checkpoint.config).items():
+        source = rows.get(target)
         if source is None:
             continue
         tied = True
-        present = by_tensor.get(tensor)
-        leaf = present.leaf if present else replace(source.leaf, name=tensor, tensor=tensor, role="head", place="after")
-        rows[leaf.name] = Row(leaf, source.expr, "copied", source.origin, alias=source.leaf.name)
+        present = rows.get(name)
+        leaf = present.leaf if present else replace(source.leaf, name=name, tensor=name, role="head", place="after")
+        rows[name] = Row(leaf, source.expr, "copied", source.origin, alias=target)
     return rows, tied

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from solera import registry
 from solera.arch import compatible
 from solera.errors import Fault, PlanError
+from solera.plan.arithmetic import in_storage_type
 from solera.plan.bind import COPY, call_for
 from solera.plan.crop import cropped
 from solera.plan.models import ModelTable, Row
-from solera.plan.arithmetic import in_storage_type
 from solera.plan.route import Route, Source, routes
 from solera.plan.tasks import Call, LeafTask
 from solera.recipe.values import Merge, Recipe, Settings
@@ -67,7 +67,9 @@ class Builder:
         covered: set[str] = set()
         for module, inner in node.modules.items():
             made = self.merge(inner, (node.parameters, *outer))
-            mine = {n: r for n, r in made.rows.items() if module in (r.leaf.module, r.leaf.stack) or module == "default"}
+            mine = {
+                n: r for n, r in made.rows.items() if module in (r.leaf.module, r.leaf.stack) or module == "default"
+            }
             covered |= set(mine)
             rows.update(mine)
         if left := len(set(rows) - covered):
@@ -242,4 +244,3 @@ def _misshapen(node: Merge, route: Route, shapes: Mapping[str, tuple[int, ...]])
         fix = "set `tokenizer: {source: base}` or `union`, so that rows are matched by token"
     got = ", ".join(f"{label} {list(shape)}" for label, shape in shapes.items())
     return Fault(f"{route.leaf.name} has different shapes.", where=node.where, got=got, want="one shape", fix=fix)
-

@@ -48,7 +48,9 @@ def position(leaf: Leaf, count: int, index: int | None, *, mergekit: bool) -> fl
     return 1.0 if count == 1 else index / (count - 1)
 
 
-def routes(node: Merge, layout: ModelTable, tables: Tables, outer: tuple[Settings, ...], *, mergekit: bool) -> Iterator[Route]:
+def routes(
+    node: Merge, layout: ModelTable, tables: Tables, outer: tuple[Settings, ...], *, mergekit: bool
+) -> Iterator[Route]:
     """Route every leaf of a node that lists models or slices."""
     if node.slices:
         yield from _slice_routes(node, tables, outer, mergekit=mergekit)
@@ -106,7 +108,9 @@ def _closing(first: _Piece, last: _Piece, *, mergekit: bool) -> _Piece:
     return replace(last, spec=spec, tables=last.tables[:count], ranges=last.ranges[:count])
 
 
-def _layers_of(node: Merge, piece: _Piece, stack: str, outer: tuple[Settings, ...], *, mergekit: bool) -> Iterator[Route]:
+def _layers_of(
+    node: Merge, piece: _Piece, stack: str, outer: tuple[Settings, ...], *, mergekit: bool
+) -> Iterator[Route]:
     lead, begin = piece.tables[0], piece.ranges[0][0]
     by_layer: dict[int, list[Row]] = {}
     for row in lead.rows.values():
@@ -133,12 +137,16 @@ def _piece_route(
     node: Merge, piece: _Piece, row: Row, leaf: Leaf, k: int | None, place: float, outer: tuple[Settings, ...]
 ) -> Route:
     def at(table: ModelTable, begin: int) -> Source:
-        name = row.leaf.name if k is None else table.architecture.with_layer_leaf(row.leaf.name, begin + k, row.leaf.stack)
+        name = (
+            row.leaf.name if k is None else table.architecture.with_layer_leaf(row.leaf.name, begin + k, row.leaf.stack)
+        )
         return _take(table, name)
 
     sources = tuple(at(t, r[0]) for t, r in zip(piece.tables, piece.ranges, strict=True))
     base = None if piece.base is None else at(*piece.base)
-    scope = Scope(tuple(s.parameters for s in piece.spec.sources), (piece.spec.parameters, node.parameters, *outer), place)
+    scope = Scope(
+        tuple(s.parameters for s in piece.spec.sources), (piece.spec.parameters, node.parameters, *outer), place
+    )
     return Route(leaf, row, sources, base, scope)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from solera.plan.models import ModelTable
 from solera.plan.tasks import SidePlan
+from solera.plan.vocabulary import VocabularyChoice
 from solera.recipe.values import Recipe
 
 
-def side_of(recipe: Recipe, table: ModelTable, vocabulary: Any) -> SidePlan:
+def side_of(recipe: Recipe, table: ModelTable, vocabulary: VocabularyChoice | None) -> SidePlan:
     """Collect the facts that reconcile turns into config.json and tokenizer files."""
     layers = {s.count_key: s.count for s in table.stacks if s.count_key and s.name in table.layer_sources}
     per_layer = {
-        key: table.layer_sources[s.name] for s in table.stacks if s.name in table.layer_sources for key in s.per_layer_keys
+        key: table.layer_sources[s.name]
+        for s in table.stacks
+        if s.name in table.layer_sources
+        for key in (*s.per_layer_keys, *s.index_keys)
     }
     flagged = table.architecture.tied(table.checkpoint.config)
     tied = False if flagged and not table.tied and _has_head(table) else None
@@ -22,11 +24,23 @@ def side_of(recipe: Recipe, table: ModelTable, vocabulary: Any) -> SidePlan:
         layers=layers,
         per_layer=per_layer,
         vocabulary=vocabulary,
+        vocab_rows=_vocab_rows(table, vocabulary),
         tied=tied,
-        tie_key=table.architecture.tie_key,
+        tie_keys=tuple(table.architecture.tie_keys),
         patch=dict(table.checkpoint.config_patch),
     )
 
 
 def _has_head(table: ModelTable) -> bool:
     return any(row.leaf.role == "head" and row.alias is None for row in table.rows.values())
+
+
+def _vocab_rows(table: ModelTable, vocabulary: VocabularyChoice | None) -> int | None:
+    """Rows of the token embedding, where they are not what the layout model's file has."""
+    if vocabulary is not None:
+        return vocabulary.rows
+    for row in table.rows.values():
+        stored = table.tensors.get(row.leaf.tensor)
+        if row.leaf.role == "embedding" and row.leaf.vocab_axis == 0 and stored and row.leaf.shape[0] != stored[0]:
+            return row.leaf.shape[0]
+    return None

@@ -96,9 +96,7 @@ def _embedding_rows(table: ModelTable) -> int | None:
     return rows[0] if rows else None
 
 
-def _output(
-    recipe: Recipe, spec: TokenizerSpec, opened: Mapping[ModelRef, ModelTable], inputs: _Inputs
-) -> Vocabulary:
+def _output(recipe: Recipe, spec: TokenizerSpec, opened: Mapping[ModelRef, ModelTable], inputs: _Inputs) -> Vocabulary:
     if isinstance(spec.source, ModelRef):
         found = _vocabulary(opened[spec.source])
         found = trimmed(found) if recipe.dialect == "mergekit" else found
@@ -129,7 +127,9 @@ def _rearranged(
     plans: dict[tuple[object, ...], VocabularyPlan] = {}
     for name in _vocabulary_leaves(inputs.tables):
         found = [table.rows.get(name) for table in inputs.tables]
-        counts = tuple(v.rows if r is None else r.leaf.shape[0] for r, v in zip(found, inputs.vocabularies, strict=True))
+        counts = tuple(
+            v.rows if r is None else r.leaf.shape[0] for r, v in zip(found, inputs.vocabularies, strict=True)
+        )
         donors = tuple(i for i, row in enumerate(found) if row is not None)
         plan = plans.get((counts, donors))
         if plan is None:
