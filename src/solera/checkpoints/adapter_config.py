@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,8 +122,10 @@ def _check_pattern(text: str, key: str, where: str) -> None:
             want="names, sets, at most three repeats",
         )
     try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(text)
+    except (FutureWarning, DeprecationWarning, re.error, RecursionError, OverflowError) as error:
         raise CorruptFile(f"A pattern of `{key}` is not usable.", where=where, got=f"{text[:200]}: {error}") from None
 
 

@@ -57,7 +57,7 @@ class _Listing:
     sizes: Mapping[str, int]
 
 
-class _Unreachable(Exception):  # noqa: N818
+class _Unreachable(Exception):
     """The Hub did not answer; caught in this module."""
 
 

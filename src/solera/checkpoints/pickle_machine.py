@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from solera.checkpoints.torch_pickle import ALLOWED, Malformed, Name, Storage, is_size, put, require
 from solera.errors import CorruptFile, UnsafeFile
 
-_MAX_STEPS = 10_000_000  # a state dict takes about 60 instructions for each tensor
+_MAX_STEPS = 4_000_000  # a state dict takes about 60 instructions for each tensor
 
 
 def load_symbolic(stream: BinaryIO, where: str, storages: dict[str, Storage] | None = None) -> Any:
@@ -36,7 +36,16 @@ def load_symbolic(stream: BinaryIO, where: str, storages: dict[str, Storage] | N
                 raise UnsafeFile("The pickle in this file is too long.", where=where, want=f"{_MAX_STEPS} instructions")
             machine.step(opcode.name, arg)
         return machine.result()
-    except (Malformed, IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except (
+        Malformed,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         raise CorruptFile("The pickle in this file is broken.", where=where, got=str(error)[:200]) from None
 
 

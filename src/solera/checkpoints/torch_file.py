@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import struct
 import zipfile
 import zlib
@@ -17,7 +16,7 @@ from solera.checkpoints.pickle_machine import load_symbolic
 from solera.checkpoints.ranges import FileRange, StridedRange, extent
 from solera.checkpoints.reader import Stamp
 from solera.checkpoints.torch_pickle import Storage, StoredTensor
-from solera.checkpoints.window import Window
+from solera.checkpoints.window import BoundedStream, Window
 from solera.errors import CorruptFile, UnsafeFile
 from solera.types import TensorSpec
 
@@ -70,14 +69,14 @@ def _load_zip(path: str, size: int, reader: ByteReader, limits: Limits) -> tuple
         order = _place(members[f"{root}/byteorder"], path, size, reader)
         _check_order(reader.pread(path, order.offset, min(order.nbytes, 16)).tobytes() == b"little", path)
     program = places.pop(f"{root}/data.pkl")
-    stream = io.BufferedReader(Window(reader, path, program.offset, program.nbytes, limits.pickle_bytes))
+    stream = BoundedStream(Window(reader, path, program.offset, program.nbytes, limits.pickle_bytes))
     directory = sorted((info.filename, info.CRC, info.file_size) for info in members.values())
     return load_symbolic(stream, path), places, hashlib.sha256(repr(directory).encode()).hexdigest()
 
 
 def _members(window: Window, path: str) -> dict[str, zipfile.ZipInfo]:
     try:
-        with zipfile.ZipFile(io.BufferedReader(window)) as archive:
+        with zipfile.ZipFile(BoundedStream(window)) as archive:
             rows = archive.infolist()
     except _BROKEN_ZIP as error:
         raise CorruptFile("The archive is broken.", where=path, got=str(error)[:200]) from None
@@ -112,7 +111,7 @@ def _place(info: zipfile.ZipInfo, path: str, size: int, reader: ByteReader) -> _
 
 def _load_stream(path: str, size: int, reader: ByteReader, limits: Limits) -> tuple[Any, Mapping[str, _Place], str]:
     """The older form: five pickles, then each storage as its length and its bytes."""
-    stream = io.BufferedReader(Window(reader, path, 0, size, limits.pickle_bytes))
+    stream = BoundedStream(Window(reader, path, 0, size, limits.pickle_bytes))
     if load_symbolic(stream, path) != _MAGIC:
         raise CorruptFile("This is not a PyTorch file.", where=path, want="a file written by torch.save")
     load_symbolic(stream, path)

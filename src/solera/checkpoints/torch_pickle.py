@@ -36,7 +36,7 @@ class Name:
     dtype: DType | None = None
 
 
-class Malformed(Exception):  # noqa: N818
+class Malformed(Exception):
     """The program does something that no writer of state dicts does; caught by `load_symbolic`."""
 
 

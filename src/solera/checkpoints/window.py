@@ -22,6 +22,11 @@ class Window(io.RawIOBase):
         self._reader, self._path, self._begin, self._length, self._budget = reader, path, begin, length, budget
         self._limit, self._at = budget, 0
 
+    @property
+    def most(self) -> int:
+        """Bytes that can be read at most."""
+        return min(self._length, self._limit + 1)
+
     def readable(self) -> bool:
         """Yes."""
         return True
@@ -52,3 +57,16 @@ class Window(io.RawIOBase):
         buffer[:count] = self._reader.pread(self._path, self._begin + self._at, count).tobytes() if count else b""
         self._at += count
         return count
+
+
+class BoundedStream(io.BufferedReader):
+    """A buffered window; a request for more than the window can give is not taken at its word."""
+
+    def __init__(self, window: Window) -> None:
+        """Buffer `window`."""
+        super().__init__(window)
+        self._most = window.most
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most `size` bytes, without setting more memory aside than there are bytes."""
+        return super().read(self._most if size is None or size < 0 else min(size, self._most))
