@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 Listener = Callable[[Event], None]
+QUIET_S = 2.0
+"""Seconds between two lines where there is no terminal."""
 
 
 @contextmanager
@@ -40,9 +43,11 @@ def display(*, silent: bool = False) -> Iterator[Listener]:
 
 @dataclass(eq=False)
 class Lines:
-    """A line at the start of a stage and at every tenth of it: for logs."""
+    """Lines for logs: where a stage that says something starts, then at tenths, at most one in 2 s."""
 
     console: Console
+    clock: Callable[[], float] = time.monotonic
+    said: float = field(default_factory=time.monotonic)
     tenths: dict[str, int] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -50,18 +55,19 @@ class Lines:
         """Show one event."""
         if event.kind == "warning":
             _warn(self.console, event)
-        elif event.kind == "started":
-            self._say(f"{event.stage}: {event.message}" if event.message else event.stage)
+        elif event.kind == "started" and event.message:
+            self._say(f"{event.stage}: {event.message}")
         elif event.kind == "progress" and event.total:
             self._tenth(event)
 
     def _tenth(self, event: Event) -> None:
         tenth = 10 * event.done // event.total
         with self.lock:
-            before = self.tenths.get(event.stage, 0)
-            self.tenths[event.stage] = max(before, tenth)
-        if tenth > before:
-            self._say(f"{event.stage}: {10 * tenth} %")
+            now = self.clock()
+            if tenth <= self.tenths.get(event.stage, 0) or now - self.said < QUIET_S:
+                return
+            self.tenths[event.stage], self.said = tenth, now
+        self._say(f"{event.stage}: {10 * tenth} %")
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
@@ -69,7 +75,7 @@ class Lines:
 
 @dataclass(eq=False)
 class Bars:
-    """One bar per stage, with what is done, the rate and the time left."""
+    """One bar per stage, with the share done and the time left."""
 
     console: Console
     bars: Progress
@@ -95,16 +101,7 @@ def _warn(console: Console, event: Event) -> None:
 
 
 def _bars(console: Console) -> Progress:
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console)
