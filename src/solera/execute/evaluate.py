@@ -57,7 +57,10 @@ class LeafRun:
         return read.source.read(self.engine.reader, read.offset + start, read.offset + stop)
 
     def _read(self, read: Read, start: int, stop: int, compute: torch.dtype) -> Tensor:
-        values = self.raw(read, start, stop).to(compute)
+        values = self.raw(read, start, stop)
+        if read.cast is not None:
+            values = values.to(getattr(torch, read.cast.torch_name))
+        values = values.to(compute)
         if not self.engine.keep_nonfinite and not bool(torch.isfinite(values).all()):
             raise _nonfinite(read, values, start)
         return values

@@ -270,7 +270,7 @@ def _write_chunk(job: Job, run: LeafRun, tensor: OutputTensor, part: Part, start
 
 
 def _block(run: LeafRun, part: Part, tensor: OutputTensor, low: int, high: int) -> Tensor:
-    if isinstance(part.expr, Read) and part.expr.source.spec.dtype is tensor.dtype:
+    if isinstance(part.expr, Read) and part.expr.is_stored_as(tensor.dtype):
         return run.raw(part.expr, low, high)
     values = run.merged(part.expr, low, high) if isinstance(part.expr, LeafTask) else run.values(part.expr, low, high)
     out = values.to(getattr(torch, tensor.dtype.torch_name))

@@ -15,6 +15,12 @@ _ALWAYS_FLOAT32 = frozenset({"linear", "slerp"})
 """Methods that mergekit computes in float32 whatever the storage type."""
 
 
+def input_cast(recipe: Recipe) -> DType | None:
+    """The type that inputs are rounded to as they are read: mergekit's `dtype`."""
+    name = recipe.extra.get("mergekit_dtype")
+    return DType.parse(str(name)) if name else None
+
+
 def in_storage_type(recipe: Recipe, task: LeafTask) -> LeafTask:
     """The task with its arithmetic type set; under `compat: storage` weights are rounded to that type too."""
     if not recipe.compat_storage:

@@ -10,6 +10,7 @@ from typing import Any
 
 from solera.checkpoints import open_checkpoint
 from solera.errors import Fault, PlanError, RecipeFaults, SoleraError
+from solera.plan.arithmetic import input_cast
 from solera.plan.chains import chain_of
 from solera.plan.cost import DEFAULT_MEMORY, cost_of, shape_for
 from solera.plan.models import ModelTable, Opener, merging, references, table_of
@@ -84,7 +85,7 @@ def _opened(recipe: Recipe, opener: Opener) -> dict[ModelRef, ModelTable]:
     problems: list[SoleraError] = []
     for ref in references(recipe):
         try:
-            tables[ref] = table_of(opener(ref), str(ref))
+            tables[ref] = table_of(opener(ref), str(ref), input_cast(recipe))
         except SoleraError as error:
             problems.append(error)
     if len(problems) == 1:

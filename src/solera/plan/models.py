@@ -10,7 +10,7 @@ from solera.arch.values import LayerStack, Leaf
 from solera.checkpoints.contract import Checkpoint
 from solera.plan.tasks import Expr, Read, Status
 from solera.recipe.values import Merge, Operand, Recipe, TokenizerSpec
-from solera.types import ModelRef
+from solera.types import DType, ModelRef
 
 Opener = Callable[[ModelRef], Checkpoint]
 
@@ -99,19 +99,24 @@ def _of_tokenizer(spec: TokenizerSpec) -> Iterator[ModelRef]:
     yield from (t.model for t in spec.tokens.values() if t.model is not None)
 
 
-def table_of(checkpoint: Checkpoint, label: str) -> ModelTable:
-    """Describe an opened checkpoint leaf by leaf; tied heads get an alias row. Reads nothing."""
+def table_of(checkpoint: Checkpoint, label: str, cast: DType | None = None) -> ModelTable:
+    """Describe an opened checkpoint leaf by leaf; tied heads get an alias row. Reads nothing.
+
+    `cast` rounds wider float tensors to a type as they are read.
+    """
     specs = checkpoint.specs
     architecture = identify(checkpoint.config, specs)
-    rows = {leaf.name: _row(checkpoint, leaf, label) for leaf in architecture.leaves(specs, checkpoint.config)}
+    rows = {leaf.name: _row(checkpoint, leaf, label, cast) for leaf in architecture.leaves(specs, checkpoint.config)}
     rows, tied = _with_aliases(rows, architecture, checkpoint)
     stacks = architecture.stacks(checkpoint.config, specs)
     shapes = {name: spec.shape for name, spec in specs.items()}
     return ModelTable(label, rows, architecture, checkpoint, stacks, shapes, tied)
 
 
-def _row(checkpoint: Checkpoint, leaf: Leaf, label: str) -> Row:
-    read = Read(checkpoint.table[leaf.tensor], leaf.shape, label, leaf.tensor, leaf.start)
+def _row(checkpoint: Checkpoint, leaf: Leaf, label: str, cast: DType | None) -> Row:
+    source = checkpoint.table[leaf.tensor]
+    narrows = cast is not None and source.spec.dtype.is_float and source.spec.dtype.itemsize > cast.itemsize
+    read = Read(source, leaf.shape, label, leaf.tensor, leaf.start, cast if narrows else None)
     return Row(leaf, read, "copied", label)
 
 

@@ -21,7 +21,8 @@ Status = Literal["merged", "copied", "filled"]
 class Read:
     """A leaf of a model as it is: `offset` elements into `source`, with the leaf's own shape.
 
-    `model` and `name` say in messages where the bytes come from.
+    `model` and `name` say in messages where the bytes come from. `cast` rounds the values to a type before anything
+    is computed (mergekit's `dtype`).
     """
 
     source: Source
@@ -29,11 +30,16 @@ class Read:
     model: str
     name: str
     offset: int = 0
+    cast: DType | None = None
 
     @property
     def natural(self) -> DType:
         """Type in which the leaf is written when nothing else is asked."""
         return self.source.natural
+
+    def is_stored_as(self, dtype: DType) -> bool:
+        """Whether the file's own bytes are the leaf in that type."""
+        return self.source.spec.dtype is dtype and self.cast in (None, dtype)
 
     @property
     def numel(self) -> int:

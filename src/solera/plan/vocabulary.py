@@ -130,7 +130,8 @@ def _rearranged(
         counts = tuple(
             v.rows if r is None else r.leaf.shape[0] for r, v in zip(found, inputs.vocabularies, strict=True)
         )
-        donors = tuple(i for i, row in enumerate(found) if row is not None)
+        allowed = _donors(recipe, inputs, next(row for row in found if row is not None))
+        donors = tuple(i for i, row in enumerate(found) if row is not None and i in allowed)
         plan = plans.get((counts, donors))
         if plan is None:
             plan = plans[counts, donors] = row_plan(
@@ -150,6 +151,16 @@ def _rearranged(
     return {ref: replace(table, rows=new) for ref, table, new in pairs}, list(plans.values())
 
 
+def _donors(recipe: Recipe, inputs: _Inputs, row: Row) -> frozenset[int]:
+    """Models whose rows may stand in for others: all, but only the slice's own under mergekit's slices."""
+    pieces = recipe.merge.slices
+    if recipe.dialect != "mergekit" or not pieces:
+        return frozenset(range(len(inputs.refs)))
+    piece = pieces[-1] if row.leaf.place == "after" else pieces[0]
+    models = [o.model for o in (*piece.sources, *([piece.base] if piece.base else []))]
+    return frozenset(i for i, ref in enumerate(inputs.refs) if ref in models)
+
+
 def _vocabulary_leaves(tables: Sequence[ModelTable]) -> list[str]:
     names: dict[str, None] = {}
     for table in tables:
@@ -164,7 +175,7 @@ def _moved(plan: VocabularyPlan, model: int, row: Row, found: Sequence[Row | Non
     source = embedding_source(plan, model, [None if t is None else t.source for t in tables])
     shape = (plan.rows, *row.leaf.shape[1:])
     mine = _whole(row)
-    read = Read(source, shape, mine.model, mine.name)
+    read = Read(source, shape, mine.model, mine.name, cast=mine.cast)
     return replace(row, leaf=replace(row.leaf, shape=shape), expr=read)
 
 

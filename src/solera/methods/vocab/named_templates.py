@@ -30,7 +30,7 @@ _ALPACA = """\
 {%- elif message['role'] == 'user' -%}
 {{- '### Instruction:\\n' + message['content'] + '\\n\\n' -}}
 {%- else -%}
-{{- '### Response:\\n' + message['content'] + eos_token | default('') + '\\n\\n' -}}
+{{- '### Response:\\n' + message['content'] + '\\n\\n' -}}
 {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}
