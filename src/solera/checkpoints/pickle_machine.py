@@ -7,6 +7,7 @@ closed list of names of `torch_pickle`. Anything else stops it.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
@@ -14,6 +15,10 @@ from solera.checkpoints.torch_pickle import ALLOWED, Malformed, Name, Storage, i
 from solera.errors import CorruptFile, UnsafeFile
 
 _MAX_STEPS = 4_000_000  # a state dict takes about 60 instructions for each tensor
+_BROKEN = (
+    *(Malformed, IndexError, KeyError, TypeError, ValueError),
+    *(OverflowError, RecursionError, MemoryError),
+)
 
 
 def load_symbolic(stream: BinaryIO, where: str, storages: dict[str, Storage] | None = None) -> Any:
@@ -31,21 +36,11 @@ def load_symbolic(stream: BinaryIO, where: str, storages: dict[str, Storage] | N
     """
     machine = _Machine(where, {} if storages is None else storages)
     try:
-        for count, (opcode, arg, _) in enumerate(pickletools.genops(stream)):
-            if count > _MAX_STEPS:
-                raise UnsafeFile("The pickle in this file is too long.", where=where, want=f"{_MAX_STEPS} instructions")
-            machine.step(opcode.name, arg)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd escapes in old text instructions
+            machine.run(stream)
         return machine.result()
-    except (
-        Malformed,
-        IndexError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OverflowError,
-        RecursionError,
-        MemoryError,
-    ) as error:
+    except _BROKEN as error:
         raise CorruptFile("The pickle in this file is broken.", where=where, got=str(error)[:200]) from None
 
 
@@ -57,6 +52,14 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+
+    def run(self, stream: BinaryIO) -> None:
+        """Execute instructions up to the pickle's end."""
+        for count, (opcode, arg, _) in enumerate(pickletools.genops(stream)):
+            if count > _MAX_STEPS:
+                want = f"{_MAX_STEPS} instructions"
+                raise UnsafeFile("The pickle in this file is too long.", where=self.where, want=want)
+            self.step(opcode.name, arg)
 
     def step(self, opcode: str, arg: Any) -> None:
         """Execute one instruction."""
