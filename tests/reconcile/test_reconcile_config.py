@@ -45,6 +45,7 @@ def test_nothing_asked_nothing_changed():
         ({"dtype": "float32"}, {"dtype": "float16"}),
         ({"torch_dtype": "float32"}, {"torch_dtype": "float16"}),
         ({}, {"torch_dtype": "float16"}),
+        ({"text_config": {"dtype": "float32"}}, {"text_config": {"dtype": "float16"}, "torch_dtype": "float16"}),
         ({"transformers_version": "5.1.0"}, {"transformers_version": "5.1.0", "dtype": "float16"}),
         ({"transformers_version": "4.40.1"}, {"transformers_version": "4.40.1", "torch_dtype": "float16"}),
         (
@@ -114,6 +115,16 @@ def test_per_layer_lists_follow_the_layers():
 def test_a_short_list_is_an_error():
     with pytest.raises(PlanError, match="layer_types"):
         reconcile_config({"layer_types": ["a"]}, per_layer={"layer_types": [0, 1]})
+
+
+def test_leading_layers_are_counted_anew():
+    config = {"num_hidden_layers": 4, "first_k_dense_replace": 1}
+    assert reconcile_config(config, leading={"first_k_dense_replace": [0, 0, 1, 2, 3]})["first_k_dense_replace"] == 2
+    assert reconcile_config(config, leading={"first_k_dense_replace": [1, 2]})["first_k_dense_replace"] == 0
+    assert reconcile_config({"n": 4}, leading={"n": [0, 1]})["n"] == 2
+    assert reconcile_config({}, leading={"n": [0, 1]}) == {}
+    with pytest.raises(PlanError, match="layer 2 of the output"):
+        reconcile_config(config, leading={"first_k_dense_replace": [0, 1, 0, 1]})
 
 
 def test_patches_remove_what_views_consumed():

@@ -38,6 +38,7 @@ def reconcile_config(
     vocab_size: int | None = None,
     layer_counts: Mapping[str, int] | None = None,
     per_layer: Mapping[str, Sequence[int]] | None = None,
+    leading: Mapping[str, Sequence[int]] | None = None,
     tied: bool | None = None,
     tie_key: str | None = None,
     patch: Mapping[str, Any] | None = None,
@@ -50,14 +51,17 @@ def reconcile_config(
         dtype: type of the written weights; None where they keep their own types.
         vocab_size: embedding rows written; None where they did not change.
         layer_counts: config key of a layer stack -> layers written.
-        per_layer: config key of a per-layer list -> for each written layer, the old layer it came from.
+        per_layer: config key of a per-layer list, or of a list of layer numbers (`mlp_only_layers`) -> for each written
+            layer, the old layer it came from.
+        leading: config key of a number of leading layers of another kind (`first_k_dense_replace`) -> the same.
         tied: whether head and embedding are one tensor; None leaves the flag alone.
         tie_key: where the flag stands, if not in the usual places.
         patch: what the views changed, by dotted key; None removes (a consumed `quantization_config`).
         keep_code: whether the custom code that `auto_map` names is copied.
 
     Raises:
-        PlanError: a per-layer list is shorter than the layers taken from it.
+        PlanError: a per-layer list is shorter than the layers taken from it; or layers of the leading kind no longer
+            lead, so that no config can describe the model.
 
     Example:
         >>> reconcile_config({"torch_dtype": "float32", "num_hidden_layers": 2, "layer_types": ["a", "b"]},
@@ -71,6 +75,8 @@ def reconcile_config(
         put(out, path, count)
     for path, layers in (per_layer or {}).items():
         _follow_layers(out, path, layers)
+    for path, layers in (leading or {}).items():
+        _lead(out, path, layers)
     for path, value in _changes(out, dtype, vocab_size, tied, tie_key):
         put(out, path, value)
     _drop_places(out)
@@ -177,6 +183,24 @@ def _follow_layers(config: dict[str, Any], path: str, layers: Sequence[int]) -> 
             want=f"one for each layer, {max(layers) + 1} at least",
         )
     put(config, path, [values[i] for i in layers])
+
+
+def _lead(config: dict[str, Any], path: str, layers: Sequence[int]) -> None:
+    """Recount the leading layers of another kind."""
+    value = get(config, path)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return
+    kinds = [old < value for old in layers]
+    count = kinds.index(False) if False in kinds else len(kinds)
+    if any(kinds[count:]):
+        raise PlanError(
+            "The new order of layers cannot be written into the config.",
+            where=f"config.json, {path}",
+            got=f"layer {kinds.index(True, count)} of the output is of the kind of the first {value} layers",
+            want="layers of that kind first, then the others",
+            fix=f"take the first {value} layers only at the start of the output",
+        )
+    put(config, path, count)
 
 
 def _drop_places(config: dict[str, Any]) -> None:
