@@ -71,7 +71,7 @@ def make_plan(
         outputs=outputs,
         stages=stages,
         models={t.label: t.checkpoint for t in opened.values()},
-        side=side_of(recipe, table, vocabulary),
+        side=side_of(table, vocabulary),
         cost=cost_of(outputs, stages, shape),
         digest=_digest(recipe, opened, outputs),
         warnings=tuple(_warnings(recipe, builder, opened, rows, vocabulary)),

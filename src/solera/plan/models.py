@@ -34,6 +34,7 @@ class ModelTable:
     """A model, opened or still to be merged: leaves by name, architecture, config.
 
     `tensors`: file tensor -> shape, in file order (of the layout model). `label` is its name in messages and draws.
+    `untied`: a leaf that the config ties now has values of its own.
     """
 
     label: str
@@ -42,7 +43,7 @@ class ModelTable:
     checkpoint: Checkpoint
     stacks: tuple[LayerStack, ...]
     tensors: Mapping[str, tuple[int, ...]]
-    tied: bool = False
+    untied: bool = False
     layer_sources: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def stack(self, name: str) -> LayerStack | None:
@@ -107,10 +108,10 @@ def table_of(checkpoint: Checkpoint, label: str, cast: DType | None = None) -> M
     specs = checkpoint.specs
     architecture = identify(checkpoint.config, specs)
     rows = {leaf.name: _row(checkpoint, leaf, label, cast) for leaf in architecture.leaves(specs, checkpoint.config)}
-    rows, tied = _with_aliases(rows, architecture, checkpoint)
+    rows = _with_aliases(rows, architecture, checkpoint)
     stacks = architecture.stacks(checkpoint.config, specs)
     shapes = {name: spec.shape for name, spec in specs.items()}
-    return ModelTable(label, rows, architecture, checkpoint, stacks, shapes, tied)
+    return ModelTable(label, rows, architecture, checkpoint, stacks, shapes)
 
 
 def _row(checkpoint: Checkpoint, leaf: Leaf, label: str, cast: DType | None) -> Row:
@@ -120,15 +121,13 @@ def _row(checkpoint: Checkpoint, leaf: Leaf, label: str, cast: DType | None) -> 
     return Row(leaf, read, "copied", label)
 
 
-def _with_aliases(rows: dict[str, Row], arch: Architecture, checkpoint: Checkpoint) -> tuple[dict[str, Row], bool]:
+def _with_aliases(rows: dict[str, Row], arch: Architecture, checkpoint: Checkpoint) -> dict[str, Row]:
     """Give every tied leaf a row that reads the leaf it is tied to."""
-    tied = False
     for name, target in arch.ties(checkpoint.config).items():
         source = rows.get(target)
         if source is None:
             continue
-        tied = True
         present = rows.get(name)
         leaf = present.leaf if present else replace(source.leaf, name=name, tensor=name, role="head", place="after")
         rows[name] = Row(leaf, source.expr, "copied", source.origin, alias=target)
-    return rows, tied
+    return rows

@@ -214,9 +214,11 @@ def _share_ties(rows: dict[str, Row]) -> dict[str, Row]:
 
 def _reshaped(node: Merge, table: ModelTable, builder: Builder) -> ModelTable:
     """Record layer counts and origins after slices, and whether the head came untied."""
-    tied = table.tied and all(r.alias in table.rows for r in table.rows.values() if r.alias or r.leaf.role == "head")
+    names = table.architecture.ties(table.checkpoint.config)
+    untied = table.untied or any(name in table.rows and table.rows[name].alias is None for name in names)
+    table = replace(table, untied=untied)
     if not node.slices:
-        return replace(table, tied=tied)
+        return table
     sources: list[int] = []
     for piece in node.slices:
         lead = piece.sources[0]
@@ -224,9 +226,9 @@ def _reshaped(node: Merge, table: ModelTable, builder: Builder) -> ModelTable:
         sources += range(*(lead.layers or (0, stack.count if stack else 0)))
     main = table.main_stack
     if main is None:
-        return replace(table, tied=tied)
+        return table
     stacks = tuple(replace(s, count=len(sources)) if s is main else s for s in table.stacks)
-    return replace(table, tied=tied, stacks=stacks, layer_sources={main.name: tuple(sources)})
+    return replace(table, stacks=stacks, layer_sources={main.name: tuple(sources)})
 
 
 def _missing(node: Merge, route: Route, models: list[str]) -> Fault:

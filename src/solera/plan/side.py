@@ -5,10 +5,9 @@ from __future__ import annotations
 from solera.plan.models import ModelTable
 from solera.plan.tasks import SidePlan
 from solera.plan.vocabulary import VocabularyChoice
-from solera.recipe.values import Recipe
 
 
-def side_of(recipe: Recipe, table: ModelTable, vocabulary: VocabularyChoice | None) -> SidePlan:
+def side_of(table: ModelTable, vocabulary: VocabularyChoice | None) -> SidePlan:
     """Collect the facts that reconcile turns into config.json and tokenizer files."""
     layers = {s.count_key: s.count for s in table.stacks if s.count_key and s.name in table.layer_sources}
     per_layer = {
@@ -17,22 +16,16 @@ def side_of(recipe: Recipe, table: ModelTable, vocabulary: VocabularyChoice | No
         if s.name in table.layer_sources
         for key in (*s.per_layer_keys, *s.index_keys)
     }
-    flagged = table.architecture.tied(table.checkpoint.config)
-    tied = False if flagged and not table.tied and _has_head(table) else None
     return SidePlan(
         layout=table.checkpoint,
         layers=layers,
         per_layer=per_layer,
         vocabulary=vocabulary,
         vocab_rows=_vocab_rows(table, vocabulary),
-        tied=tied,
+        tied=False if table.untied else None,
         tie_keys=tuple(table.architecture.tie_keys),
         patch=dict(table.checkpoint.config_patch),
     )
-
-
-def _has_head(table: ModelTable) -> bool:
-    return any(row.leaf.role == "head" and row.alias is None for row in table.rows.values())
 
 
 def _vocab_rows(table: ModelTable, vocabulary: VocabularyChoice | None) -> int | None:

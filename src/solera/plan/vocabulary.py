@@ -137,7 +137,7 @@ def _rearranged(
             plan = plans[counts, donors] = row_plan(
                 output,
                 inputs.vocabularies,
-                base=0,
+                base=None if recipe.merge.base is None else 0,
                 sources=sources,
                 pad_to_multiple_of=recipe.tokenizer.pad_to_multiple_of if recipe.tokenizer else None,
                 donors=donors,
