@@ -55,21 +55,21 @@ def score_table(trained: Mapping[str, Scores], merged: Mapping[str, Scores]) -> 
     return table
 
 
-def picture(folder: Path, console: Console, count: int = 6) -> None:
+def picture(folder: Path, console: Console, count: int = 4) -> None:
     """Draw held-out images with what the base and the merge in `folder` say about them, task by task."""
     base, merged = load(OUT / "models" / "base"), load(folder)
     pixels, digits = images(held_out=True)
     pixels, digits = pixels[:count], digits[:count]
     for row in range(8):
         shades = ("".join(SHADES[round(v.item() * 4)] * 2 for v in image[0, row]) for image in pixels)
-        console.print("            " + "  ".join(shades), highlight=False)
+        console.print(" " * 15 + "".join(shades), highlight=False)
     for task in TASKS:
         for name, model in (("base", base), ("merge", merged)):
             said, right = answers(model, task, pixels), task.label(digits)
             marks = (
                 f"{a} {'✓' if a == b else '✗'}".center(16) for a, b in zip(said.tolist(), right.tolist(), strict=True)
             )
-            console.print(f"{task.name if name == 'base' else '':<9}{name:>6} " + "  ".join(marks), highlight=False)
+            console.print(f"{task.name if name == 'base' else '':<9}{name:<6}" + "".join(marks), highlight=False)
 
 
 def main() -> None:
@@ -91,6 +91,7 @@ def main() -> None:
     best = max(merged, key=lambda name: merged[name]["mean"])
     console.rule(f"4. Use the best merge ({best}), loaded with transformers")
     picture(OUT / "merged" / best, console)
+    console.print("parity: 1 is odd, 0 is even")
     took = time.perf_counter() - begun
     console.print(f"\nDone in {took:.0f} s. Every folder under {OUT / 'merged'} is a model, ready to use.")
 

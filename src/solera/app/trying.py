@@ -37,9 +37,22 @@ def try_out(folder: str | Path, prompt: str, *, tokens: int = 60) -> list[Answer
 
     Raises:
         MissingExtra: transformers is not installed. NotFound: no manifest.
+        CheckpointError: the merge itself writes no text, or cannot be loaded.
     """
     _need("transformers", "hf")
-    return [_answer(name, role, prompt, tokens) for name, role in [*_inputs(Path(folder)), (str(folder), "merge")]]
+    _quieten()
+    answers = [_answer(name, role, prompt, tokens) for name, role in [*_inputs(Path(folder)), (str(folder), "merge")]]
+    if answers[-1].problem:
+        raise CheckpointError("The merge cannot be tried.", where=folder, got=answers[-1].problem)
+    return answers
+
+
+def _quieten() -> None:
+    """No bars of another library between the answers."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def _inputs(folder: Path) -> list[tuple[str, str]]:
@@ -62,15 +75,19 @@ def _answer(name: str, role: str, prompt: str, tokens: int) -> Answer:
     try:
         return Answer(name, role, text=_generate(parse_ref(name), prompt, tokens))
     except (SoleraError, OSError, ValueError) as error:
-        return Answer(name, role, problem=str(error).splitlines()[0])
+        return Answer(name, role, problem=_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return error.fault.what if isinstance(error, SoleraError) else str(error).splitlines()[0]
 
 
 def _generate(ref: ModelRef, prompt: str, tokens: int) -> str:
     import torch
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(ref.path, revision=ref.revision or "main")
     model = _with_adapters(_loaded(ref), ref)
+    tokenizer = AutoTokenizer.from_pretrained(ref.path, revision=ref.revision or "main")
     text = prompt
     if tokenizer.chat_template:
         turns = [{"role": "user", "content": prompt}]
@@ -88,7 +105,7 @@ def _loaded(ref: ModelRef) -> Any:
     config = AutoConfig.from_pretrained(ref.path, revision=ref.revision or "main")
     kind = AutoModelForSeq2SeqLM if getattr(config, "is_encoder_decoder", False) else AutoModelForCausalLM
     if not _generates(config, kind):
-        raise CheckpointError("The model writes no text.", where=ref.path, got=config.model_type)
+        raise CheckpointError(f"The model (`{config.model_type}`) writes no text.", where=ref.path)
     return kind.from_pretrained(ref.path, revision=ref.revision or "main").eval()
 
 
