@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from solera.ops.combine import Matrix
+if TYPE_CHECKING:  # the kernels use these coefficients without torch
+    from solera.ops.combine import Matrix
 
 Vector = Sequence[float]
 

@@ -1,0 +1,229 @@
+"""What has to be found out before a block can be written: folds over blocks, with the steps' own results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solera.ops.kernels import engine
+from solera.ops.kernels.program import Inputs, Packed
+from solera.ops.kernels.recipe import Ballot, CellSums, Changed, Order
+from solera.ops.kernels.tree import Partials
+from solera.types import CELL
+
+BUCKETS, INSIDE = 1 << 15, 1 << 16
+_ZERO, _BEYOND = -1, -2
+
+Bracket = Sequence[int]
+"""First of the buckets, one per row, inside which a counting pass already counts exactly."""
+
+BRACKET = 3
+"""Buckets in a bracket; each is about 0.6 % wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One block as a pass sees it.
+
+    Attributes:
+        inputs: operands. ops: the stream as it reaches the step, `stops` operations for each sum.
+        start: index of the first element. leaf: its name.
+    """
+
+    inputs: Inputs
+    ops: Packed
+    stops: tuple[int, ...]
+    start: int
+    leaf: str
+
+
+@dataclass(slots=True)
+class Upper:
+    """Counts by upper bits: upper (rows, 2, buckets), zeros (rows); and exact ones inside a bracket."""
+
+    rows: int
+    bracket: Bracket = ()
+    upper: NDArray[np.int64] = field(init=False)
+    zeros: NDArray[np.int64] = field(init=False)
+    lower: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.upper = np.zeros((self.rows, 2, BUCKETS), np.int64)
+        self.zeros = np.zeros(self.rows, np.int64)
+        self.lower = np.zeros((self.rows, BRACKET if self.bracket else 0, INSIDE), np.int64)
+
+
+@dataclass(slots=True)
+class Lower:
+    """Counts by lower bits inside each selected (row, bucket)."""
+
+    selected: Sequence[Sequence[tuple[int, int]]]
+    rows: NDArray[np.int64] = field(init=False)
+    buckets: NDArray[np.int64] = field(init=False)
+    tables: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        pairs = sorted({(row, b) for row, places in enumerate(self.selected) for b, _ in places if b >= 0})
+        self.rows = np.array([row for row, _ in pairs], np.int64)
+        self.buckets = np.array([bucket for _, bucket in pairs], np.int64)
+        self.tables = np.zeros((len(pairs), INSIDE), np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFold:
+    """Magnitudes at ranks; two rounds, or one where the bracket held."""
+
+    wants: Order
+    models: int
+    rounds: int = 2
+
+    def init(self, round_: int, previous: Any, bracket: Bracket = ()) -> Upper | Lower:
+        """Empty state."""
+        return Upper(1 if self.wants.spread else self.models, bracket) if round_ == 0 else Lower(previous)
+
+    def add(self, state: Upper | Lower, unit: Unit) -> bool:
+        """Count one block; False where an input is not finite."""
+        given = (unit.inputs, unit.ops, unit.start, self.wants.spread)
+        if isinstance(state, Upper):
+            firsts = np.array(state.bracket or (0,) * state.rows, np.int64)
+            return engine.count(*given, state.upper, state.zeros, firsts, state.lower)
+        return engine.count_inside(*given, state.rows, state.buckets, state.tables)
+
+    def merge(self, left: Any, right: Any) -> Any:
+        """Join two states of one round and bracket."""
+        for name in ("upper", "zeros", "lower") if isinstance(left, Upper) else ("tables",):
+            getattr(left, name).__iadd__(getattr(right, name))
+        return left
+
+    def finish(self, round_: int, state: Upper | Lower) -> Any:  # noqa: ARG002
+        """Round 0: (bucket, rank inside it) for every row and rank. Round 1: the magnitudes."""
+        if isinstance(state, Upper):
+            return self._places(state)
+        tables = {(int(r), int(b)): t for r, b, t in zip(state.rows, state.buckets, state.tables, strict=True)}
+        return tuple(tuple(_value(tables, row, *p) for p in places) for row, places in enumerate(state.selected))
+
+    def settled(self, state: Upper) -> Any:
+        """The magnitudes after round 0, where the bracket held; else None."""
+        places = self._places(state)
+        tables = {
+            (row, first + i): state.lower[row, i] for row, first in enumerate(state.bracket) for i in range(BRACKET)
+        }
+        if any(b >= 0 and (row, b) not in tables for row, ranks in enumerate(places) for b, _ in ranks):
+            return None
+        return tuple(tuple(_value(tables, row, *p) for p in ranks) for row, ranks in enumerate(places))
+
+    def guess(self, state: Upper) -> Bracket:
+        """A bracket from the counts of a sample: around the bucket of the first rank that has one."""
+        firsts = []
+        for ranks in self._places(state):
+            bucket = next((b for b, _ in ranks if b >= 0), 0)
+            firsts.append(max(bucket - BRACKET // 2, 0))
+        return tuple(firsts)
+
+    def _places(self, state: Upper) -> tuple[tuple[tuple[int, int], ...], ...]:
+        below = state.upper.sum(1).cumsum(1)
+        return tuple(
+            tuple(_bucket(row, rank) for rank in self.wants.ranks(k, int(row[-1]), int(row[-1]) - int(zeros)))
+            for k, (row, zeros) in enumerate(zip(below, state.zeros, strict=True))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SumsFold:
+    """Sums by cells: magnitudes, squares or inner products."""
+
+    wants: CellSums
+    models: int
+    rounds: int = 1
+
+    def init(self, round_: int, previous: Any, bracket: Bracket = ()) -> list[Partials]:  # noqa: ARG002
+        """Empty state."""
+        return [Partials() for _ in self.wants.names or ("gram",)]
+
+    def add(self, state: list[Partials], unit: Unit) -> bool:
+        """Sum one block's cells; False where an input is not finite."""
+        n, kind = unit.inputs.elements, self.wants.kind
+        if n == 0:
+            return True
+        found = np.zeros((len(unit.stops), self._rows(unit.inputs.models), -(-n // CELL)))
+        fine = engine.sums(unit.inputs, unit.ops, unit.start, np.array(unit.stops, np.int64), kind, found)
+        for partials, cells in zip(state, found, strict=True):
+            partials.blocks.append((unit.leaf, unit.start // CELL, cells))
+        return fine
+
+    def merge(self, left: list[Partials], right: list[Partials]) -> list[Partials]:
+        """Join two states."""
+        for mine, other in zip(left, right, strict=True):
+            mine.blocks.extend(other.blocks)
+        return left
+
+    def finish(self, round_: int, state: list[Partials]) -> Any:  # noqa: ARG002
+        """{name: sums per model}, or the matrix of inner products (empty for a tensor without elements)."""
+        if self.wants.kind != 1:
+            named = zip(self.wants.names, state, strict=True)
+            return {name: partials.joined(self.models) for name, partials in named}
+        rows = state[0].blocks[0][2].shape[0] if state[0].blocks else 0
+        size = int(((8 * rows + 1) ** 0.5 - 1) / 2)
+        pairs = list(combinations_with_replacement(range(size), 2))
+        upper = dict(zip(pairs, state[0].joined(len(pairs)), strict=True))
+        return tuple(tuple(upper[min(i, j), max(i, j)] for j in range(size)) for i in range(size))
+
+    def _rows(self, models: int) -> int:
+        return models * (models + 1) // 2 if self.wants.kind == 1 else models
+
+
+@dataclass(frozen=True, slots=True)
+class CountsFold:
+    """Whole numbers by name: elected signs, or entries changed with others and alone."""
+
+    wants: Ballot | Changed
+    models: int
+    rounds: int = 1
+
+    def init(self, round_: int, previous: Any, bracket: Bracket = ()) -> list[NDArray[np.int64]]:  # noqa: ARG002
+        """Empty state."""
+        return [np.zeros(2 if isinstance(self.wants, Ballot) else (2, self.models), np.int64)]
+
+    def add(self, state: list[NDArray[np.int64]], unit: Unit) -> bool:
+        """Count one block; False where an input is not finite."""
+        given = (unit.inputs, unit.ops, unit.start)
+        if isinstance(self.wants, Ballot):
+            return engine.ballot(*given, self.wants.by_count, state[0])
+        return engine.changed(*given, np.float32(self.wants.epsilon), state[0])
+
+    def merge(self, left: Any, right: Any) -> Any:
+        """Join two states."""
+        left[0] += right[0]
+        return left
+
+    def finish(self, round_: int, state: Any) -> Any:  # noqa: ARG002
+        """{name: counts}."""
+        if isinstance(self.wants, Ballot):
+            return {"minus": (int(state[0][1]),), "plus": (int(state[0][0]),)}
+        return {name: tuple(int(n) for n in row) for name, row in zip(("shared", "unique"), state[0], strict=True)}
+
+
+Fold = OrderFold | SumsFold | CountsFold
+
+
+def _bucket(below: NDArray[np.int64], rank: int) -> tuple[int, int]:
+    """The bucket of a rank, from the running counts, and the rank inside it."""
+    if rank < 0:
+        return _ZERO, 0
+    if rank >= int(below[-1]):
+        return _BEYOND, 0
+    bucket = int(np.searchsorted(below, rank, side="right"))
+    return bucket, rank - (int(below[bucket - 1]) if bucket else 0)
+
+
+def _value(tables: Any, row: int, bucket: int, rank: int) -> float:
+    if bucket < 0:
+        return 0.0 if bucket == _ZERO else math.inf
+    lower, _ = _bucket(tables[row, bucket].cumsum(), rank)
+    return float(np.array(bucket << 16 | lower, np.int32).view(np.float32))

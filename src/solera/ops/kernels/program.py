@@ -1,0 +1,158 @@
+"""A merge of one block as a short program: operations on the stream, then one reduction over models.
+
+Programs are what methods become once their summaries are known; `plain` and `compiled` run them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solera.ops.kernels.formats import Raw
+from solera.types import DType
+
+Floats = Sequence[float]
+
+
+class Code(IntEnum):
+    """Operations, by the numbers that the compiled loops know them by."""
+
+    KEEP = 1
+    DROP = 2
+    SCALE = 3
+    SELECT = 4
+    ELECT = 5
+
+
+class Ending(IntEnum):
+    """Reductions over models."""
+
+    TOTAL = 1
+    WEIGHTED = 2
+    DISJOINT = 3
+    CHANGED = 4
+    NEAR = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation on every model's values.
+
+    KEEP zeroes magnitudes outside [low, high]; DROP zeroes what is not drawn (keys, bars) and divides by low; SCALE
+    multiplies by low; SELECT zeroes entries whose variance over models is below low[0]; ELECT zeroes what disagrees with
+    the elected sign: low[0] is 1 to vote by count, high[0] is what an even vote elects (0: nobody).
+    """
+
+    code: Code
+    low: Floats
+    high: Floats = ()
+    keys: Sequence[int] = ()
+    bars: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """How one value is made of the models'.
+
+    Attributes:
+        ending: which reduction.
+        shares: WEIGHTED: factors. DISJOINT: shares of the divisor. CHANGED: factors of entries of one model.
+        later: DISJOINT: factors that apply after counting.
+        divisor, factor: the result is divided by one, then multiplied by the other.
+        small: DISJOINT: divisors up to this are replaced. CHANGED: epsilon. NEAR: t.
+        instead: DISJOINT: what replaces them. CHANGED: 1 to enlarge entries of one model.
+    """
+
+    ending: Ending
+    shares: Floats = ()
+    later: Floats = ()
+    divisor: float = 1.0
+    factor: float = 1.0
+    small: float = 0.0
+    instead: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Operations as arrays: codes (ops), low, high, keys, bars (ops, models)."""
+
+    codes: NDArray[np.int64]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    keys: NDArray[np.uint64]
+    bars: NDArray[np.uint64]
+
+    def upto(self, stop: int) -> Packed:
+        """The first operations alone."""
+        return Packed(self.codes[:stop], self.low[:stop], self.high[:stop], self.keys[:stop], self.bars[:stop])
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """A reduction as arrays; scalars are divisor, factor, small, instead."""
+
+    ending: int
+    shares: NDArray[np.float32]
+    later: NDArray[np.float32]
+    scalars: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The operands of one block, as bits; the first is the base where `delta`.
+
+    Attributes:
+        bits: one row per operand, all of one length.
+        dtypes: their element types.
+        delta: whether the base is subtracted from the others, and added to the result.
+    """
+
+    bits: tuple[Raw, ...]
+    dtypes: tuple[DType, ...]
+    delta: bool
+
+    @property
+    def elements(self) -> int:
+        """Length of the block."""
+        return int(self.bits[0].size)
+
+    @property
+    def models(self) -> int:
+        """Rows of the stream."""
+        return len(self.bits) - int(self.delta)
+
+
+def pack(ops: Sequence[Op], models: int) -> Packed:
+    """Operations as arrays.
+
+    Example:
+        >>> pack([Op(Code.SCALE, (0.5, 2.0))], 2).low.tolist()
+        [[0.5, 2.0]]
+    """
+    packed = Packed(
+        np.array([op.code for op in ops], np.int64),
+        np.zeros((len(ops), models), np.float32),
+        np.zeros((len(ops), models), np.float32),
+        np.zeros((len(ops), models), np.uint64),
+        np.zeros((len(ops), models), np.uint64),
+    )
+    for o, op in enumerate(ops):
+        for table, row in ((packed.low, op.low), (packed.high, op.high), (packed.keys, op.keys), (packed.bars, op.bars)):
+            table[o, : len(row)] = row
+    return packed
+
+
+def pack_reduction(reduction: Reduction, models: int) -> Ends:
+    """A reduction as arrays; what it leaves out is 1."""
+    ones = (1.0,) * models
+    scalars = (reduction.divisor, reduction.factor, reduction.small, reduction.instead)
+    return Ends(
+        int(reduction.ending),
+        np.array(reduction.shares or ones, np.float32),
+        np.array(reduction.later or ones, np.float32),
+        np.array(scalars, np.float32),
+    )

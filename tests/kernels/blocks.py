@@ -1,0 +1,168 @@
+"""What the kernel laws are tried on: stored elements with all kinds of numbers, and both ways of merging them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from solera import registry
+from solera.ops.contract import Facts, Stack, run_whole
+from solera.ops.kernels import FusedKernel, fused
+from solera.types import CELL, DType
+
+STORED = {DType.F32: np.uint32, DType.BF16: np.uint16, DType.F16: np.uint16, DType.F8_E4M3: np.uint8, DType.F8_E5M2: np.uint8}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One method with one set of parameters."""
+
+    method: str
+    parameters: Mapping[str, Any]
+    delta: bool
+    base: bool = True
+    only: int | None = None
+
+
+def torch_type(dtype: DType) -> torch.dtype:
+    return getattr(torch, dtype.torch_name)
+
+
+def stored(values: np.ndarray, dtype: DType) -> np.ndarray:
+    """float32 values as an element type's bits."""
+    tensor = torch.from_numpy(values.astype(np.float32)).to(torch_type(dtype))
+    size = {4: torch.int32, 2: torch.int16, 1: torch.int8}[dtype.itemsize]
+    return tensor.view(size).numpy().view(STORED[dtype])
+
+
+def opened(block: np.ndarray, dtype: DType) -> torch.Tensor:
+    """Bits as float32, by torch."""
+    size = {4: np.int32, 2: np.int16, 1: np.int8}[dtype.itemsize]
+    return torch.from_numpy(block.view(size).copy()).view(torch_type(dtype)).to(torch.float32)
+
+
+def make(models: int, n: int, dtypes: Sequence[DType], seed: int = 0, kind: str = "near") -> list[np.ndarray]:
+    """Base and models."""
+    rng = np.random.default_rng(seed)
+    base = rng.standard_normal(n) * 0.02
+    spread = {"near": 1e-3, "wild": 1.0, "equal": 0.0}[kind]
+    rows = [base + spread * rng.standard_normal(n) * (rng.random(n) < 0.9) for _ in range(models)]
+    if kind == "equal":
+        rows = [base + rng.integers(-2, 3, n) * 2.0**-9 for _ in range(models)]
+    if kind == "wild":
+        special = np.array([0.0, -0.0, 1e-40, -3e-45, 2.0**-14, 2.0**-24, 3e37, -3e37, 240.0, -448.0, 6e4, -1.0])
+        for row in [base, *rows]:
+            spots = rng.integers(0, n, max(1, n // 5))
+            row[spots] = special[rng.integers(0, len(special), spots.size)]
+    limit = {DType.F32: 1e38, DType.BF16: 1e38, DType.F16: 6e4, DType.F8_E4M3: 448.0, DType.F8_E5M2: 57344.0}
+    return [stored(np.clip(row, -limit[d], limit[d]), d) for row, d in zip([base, *rows], dtypes, strict=True)]
+
+
+def facts_for(n: int, models: int) -> Facts:
+    return Facts(shape=(n,), leaf="layers.0.w", models=tuple(f"m{k}" for k in range(models)), seed=2**63 + 5)
+
+
+def by_steps(case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType], out: DType, facts: Facts) -> torch.Tensor:
+    """The merge as the chain of steps gives it, bits of the output type."""
+    base, *models = [opened(block, dtype) for block, dtype in zip(blocks, dtypes, strict=True)]
+    values = torch.stack([m - base if case.delta else m for m in models])
+    stack = Stack(values, base if case.base else None)
+    merged = run_whole(registry.build(case.method, dict(case.parameters)), stack, facts)
+    return (base + merged if case.delta else merged).to(torch_type(out))
+
+
+def kernel_of(case: Case, models: int) -> FusedKernel:
+    kernel = fused(case.method, case.parameters, models, delta=case.delta)
+    assert kernel is not None, case
+    return kernel
+
+
+def cuts(n: int, step: int) -> list[tuple[int, int]]:
+    return [(low, min(n, low + step)) for low in range(0, n, step)]
+
+
+def found_by(kernel: FusedKernel, case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType], facts: Facts, step: int) -> list[Any]:
+    """Everything the kernel has to find out, block by block; two states merged."""
+    n = blocks[0].size
+    finished: list[Any] = [None] * len(kernel.recipe.stages)
+    base, *models = blocks
+    given = dtypes if case.base else dtypes[1:]
+    for one in kernel.passes:
+        result = None
+        for round_ in range(one.rounds):
+            states = [one.init(round_, result), one.init(round_, result)]
+            for i, (low, high) in enumerate(cuts(n, step)):
+                cut = [m[low:high] for m in models]
+                assert one.add(states[i % 2], base[low:high] if case.base else None, cut, given, finished, low, facts) is None
+            result = one.finish(round_, one.merge(*states))
+        finished[one.step] = result
+    return finished
+
+
+def by_kernel(case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType], out: DType, facts: Facts, step: int = 2 * CELL) -> torch.Tensor:
+    """The merge as the kernel gives it, in blocks of `step` elements."""
+    kernel = kernel_of(case, len(blocks) - 1)
+    finished = found_by(kernel, case, blocks, dtypes, facts, step)
+    target = np.zeros(blocks[0].size, STORED[out])
+    base, *models = blocks
+    given = dtypes if case.base else dtypes[1:]
+    for low, high in cuts(target.size, step):
+        cut = [m[low:high] for m in models]
+        bad = kernel.write(base[low:high] if case.base else None, cut, given, finished, target[low:high], out, low, facts)
+        assert bad is None or bad.operand == -2
+    size = {4: torch.int32, 2: torch.int16}[out.itemsize]
+    return torch.from_numpy(target.view({4: np.int32, 2: np.int16}[out.itemsize])).view(size).view(torch_type(out))
+
+
+def same(left: torch.Tensor, right: torch.Tensor) -> None:
+    """Bit for bit; NaN equals NaN."""
+    size = {4: torch.int32, 2: torch.int16}[left.element_size()]
+    differs = (left.view(size) != right.view(size)) & ~(left.isnan() & right.isnan())
+    assert not bool(differs.any()), (int(differs.sum()), left[differs][:4].tolist(), right[differs][:4].tolist())
+
+
+def of(method: str, delta: bool = True, base: bool = True, only: int | None = None, **parameters: Any) -> Case:
+    return Case(method, parameters, delta, base, only)
+
+
+CASES = [
+    of("linear", delta=False, base=False),
+    of("linear", delta=False, base=False, weight=0.3, normalize=False),
+    of("task_arithmetic"),
+    of("task_arithmetic", **{"weight": 0.7, "lambda": 0.4, "normalize": True}),
+    of("ties"),
+    of("ties", density=0.5, scope="tensor", zero="plus", **{"lambda": 1.3}),
+    of("ties", density=0.4, boundary="kth", zero="majority", divide="count", weight=0.6),
+    of("ties", density=0.3, vote="count", weighted_vote=False, weight=0.45, rescale=True),
+    of("ties", density=0.0, keep_one=True, normalize=False),
+    of("ties", density=1.0, weight=0.2, normalize=False, weighted_vote=False),
+    of("dare_linear"),
+    of("dare_linear", density=0.3, rescale_by="l1", weight=0.6, normalize=True),
+    of("dare_linear", density=0.0),
+    of("dare_ties", density=0.6),
+    of("dare_ties", density=0.5, rescale_by="l1", top=0.3, scope="tensor", zero="majority", weight=0.5),
+    of("breadcrumbs", per="tensor", density=0.4),
+    of("breadcrumbs", per="tensor", density=0.9, gamma=0.3, rescale=True, weight=0.4, **{"lambda": 0.5}),
+    of("breadcrumbs_ties", per="tensor", density=0.6, gamma=0.05, normalize=True),
+    of("sce"),
+    of("sce", select_topk=0.3),
+    of("sce", select_topk=0.4, select="coefficients"),
+    of("sce", select_topk=0.7, least=1e-6),
+    of("ram"),
+    of("ramplus_tl", r=0.4, alpha=1.5, epsilon=1e-3),
+    of("ramplus_tl", scope="population"),
+    of("nearswap", delta=False, only=1, t=0.0007),
+    of("slerp", delta=False, only=1, t=0.3),
+    of("slerp", delta=False, base=False, only=2, t=0.6, lerp_above=0.9995),
+    of("nuslerp", only=2, weight=(0.3, 0.9)),
+    of("nuslerp", delta=False, base=False, only=2),
+    of("multislerp"),
+    of("multislerp", delta=False, base=False, weight=0.4, soften=True),
+    of("karcher", delta=False, base=False),
+    of("model_stock", least_product=1e-6),
+    of("model_stock", average="angle", clamp=True),
+]

@@ -1,0 +1,208 @@
+"""Every kernel equals its steps, bit for bit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from solera import registry
+from solera.ops.contract import Stack, run_whole
+from solera.ops.kernels import Bad, Leaf, engine, fused
+from solera.ops.kernels.formats import FORMATS, narrow, raw, widen
+from solera.ops.kernels.methods import METHODS
+from solera.types import CELL, DType
+from tests.kernels.blocks import CASES, STORED, Case, by_kernel, by_steps, facts_for, found_by, kernel_of, make, of, opened, same, stored, torch_type
+
+BF16 = DType.BF16
+
+
+def label(case: Case) -> str:
+    return "-".join([case.method, *(f"{k}={v}" for k, v in case.parameters.items())])
+
+
+@pytest.fixture(params=["compiled", "numpy"])
+def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+    else:
+        monkeypatch.setattr(engine, "compiled", lambda: None)
+    return request.param
+
+
+@pytest.mark.parametrize("case", CASES, ids=label)
+class TestKernelEqualsSteps:
+    @pytest.mark.parametrize(("n", "kind"), [(CELL + 777, "near"), (4099, "equal"), (1, "near"), (3001, "wild")])
+    def test_numbers_of_all_kinds(self, case: Case, n: int, kind: str, loops: str) -> None:
+        k = case.only or (2 if kind == "wild" else 3)
+        blocks, facts = make(k, n, [BF16] * (k + 1), kind=kind), facts_for(n, k)
+        for out in (BF16, DType.F32):
+            same(by_kernel(case, blocks, [BF16] * (k + 1), out, facts), by_steps(case, blocks, [BF16] * (k + 1), out, facts))
+
+    @pytest.mark.parametrize("inputs", [DType.F32, DType.F16, DType.F8_E4M3, DType.F8_E5M2, None])
+    def test_types(self, case: Case, inputs: DType | None, loops: str) -> None:
+        k, n = case.only or 3, 2049
+        mixed = [DType.F16, DType.F32, DType.BF16, DType.F8_E5M2]
+        dtypes = [inputs] * (k + 1) if inputs else mixed[: k + 1]
+        blocks, facts = make(k, n, dtypes, seed=3), facts_for(n, k)
+        for out in (BF16, DType.F16, DType.F32):
+            same(by_kernel(case, blocks, dtypes, out, facts), by_steps(case, blocks, dtypes, out, facts))
+
+    @pytest.mark.parametrize("k", [1, 2, 5, 8, 9, 20])
+    def test_any_number_of_models(self, case: Case, k: int) -> None:
+        lowest = registry.card(case.method).models[0]
+        if case.only or k < lowest:
+            pytest.skip("the method takes another number")
+        n = 1537
+        blocks, facts = make(k, n, [BF16] * (k + 1), seed=k), facts_for(n, k)
+        same(by_kernel(case, blocks, [BF16] * (k + 1), BF16, facts), by_steps(case, blocks, [BF16] * (k + 1), BF16, facts))
+
+    def test_slices_equal_whole(self, case: Case) -> None:
+        k, n = case.only or 3, 3 * CELL + 5
+        blocks, facts = make(k, n, [BF16] * (k + 1), seed=9), facts_for(n, k)
+        whole = by_kernel(case, blocks, [BF16] * (k + 1), BF16, facts, step=4 * CELL)
+        same(by_kernel(case, blocks, [BF16] * (k + 1), BF16, facts, step=CELL), whole)
+
+    def test_summaries_are_those_of_the_steps(self, case: Case) -> None:
+        k, n = case.only or 3, CELL + 99
+        dtypes = [BF16] * (k + 1)
+        blocks, facts = make(k, n, dtypes, seed=4), facts_for(n, k)
+        chain = registry.build(case.method, dict(case.parameters))
+        found = found_by(kernel_of(case, k), case, blocks, dtypes, facts, CELL)
+        base, *models = [opened(b, BF16) for b in blocks]
+        stack = Stack(torch.stack([m - base if case.delta else m for m in models]), base if case.base else None)
+        for i, step in enumerate(chain.steps):
+            result = None
+            if step.summary is not None:
+                for r in range(step.summary.rounds):
+                    here = replace(facts, step=i)
+                    result = step.summary.finish(r, step.summary.add(step.summary.init(r, result), stack, here))
+                assert found[i] == result
+            else:
+                assert i >= len(found) or found[i] is None
+            stack = step(stack, replace(facts, step=i, summary=result))
+
+
+def test_threads_do_not_matter() -> None:
+    case, n = of("dare_ties", density=0.5), 8 * CELL
+    blocks, facts = make(3, n, [BF16] * 4), facts_for(n, 3)
+    kernel = kernel_of(case, 3)
+    bound = kernel.bind(found_by(kernel, case, blocks, [BF16] * 4, facts, CELL), facts)
+    out = np.zeros(n, np.uint16)
+
+    def one(low: int) -> None:
+        cut = [b[low : low + CELL] for b in blocks]
+        assert bound.write(cut[0], cut[1:], [BF16] * 4, out[low : low + CELL], BF16, low) is None
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, range(0, n, CELL)))
+    whole = np.zeros(n, np.uint16)
+    assert bound.write(blocks[0], blocks[1:], [BF16] * 4, whole, BF16, 0) is None
+    assert (whole == out).all()
+
+
+@pytest.mark.parametrize("dtype", list(FORMATS))
+def test_all_bits_widen_as_in_torch(dtype: DType) -> None:
+    count = min(2 ** (8 * dtype.itemsize), 2**16)
+    bits = np.arange(count, dtype=np.uint64).astype(STORED[dtype])
+    if dtype is DType.F32:
+        bits = np.random.default_rng(0).integers(0, 2**32, 2**16, np.uint32)
+    want = opened(bits, dtype)
+    fine = torch.isfinite(want).numpy()
+    got = widen(raw(bits, dtype), dtype)
+    assert (got.view(np.uint32)[fine] == want.numpy().view(np.uint32)[fine]).all()
+    kernel = fused("linear", {}, 1, delta=False)
+    out = np.zeros(int(fine.sum()), np.float32)
+    assert kernel.write(None, [bits[fine]], [dtype], (), out, DType.F32, 0, Leaf((count,))) is None
+    assert (out.view(np.uint32) == want.numpy().view(np.uint32)[fine]).all()
+
+
+@pytest.mark.parametrize("dtype", [BF16, DType.F16])
+def test_rounding_is_torchs(dtype: DType, loops: str) -> None:
+    bits = np.random.default_rng(1).integers(0, 2**32, 2**18, np.uint32)
+    edges = (np.arange(2**16, dtype=np.uint32)[:, None] << 16 | np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0x1000, 0x3000, 0xFFFF])).ravel()
+    values = np.concatenate([bits, edges.astype(np.uint32)]).view(np.float32)
+    values = np.ascontiguousarray(values[np.isfinite(values)])
+    want = torch.from_numpy(values).to(torch_type(dtype))
+    out = np.zeros(values.size, np.uint16)
+    bad = fused("linear", {}, 1, delta=False).write(None, [values], [DType.F32], (), out, dtype, 0, Leaf((values.size,)))
+    assert (bad is None) == (dtype is BF16)
+    same(torch.from_numpy(out.view(np.int16)).view(torch_type(dtype)), want)
+    assert narrow(np.array([np.nan], np.float32), dtype).view(np.uint16)[0] in (0x7FC0, 0x7E00)
+
+
+@pytest.mark.parametrize("dtype", list(FORMATS))
+@pytest.mark.parametrize("operand", [-1, 0, 2])
+def test_numbers_that_are_not_finite_are_named(dtype: DType, operand: int, loops: str) -> None:
+    n, place = 3 * 1024 + 17, 2500
+    blocks = make(3, n, [dtype] * 4)
+    blocks[operand + 1][place] = FORMATS[dtype].infinite
+    blocks[operand + 1][place + 3] = FORMATS[dtype].infinite
+    kernel, facts = kernel_of(of("ties", scope="tensor"), 3), facts_for(n, 3)
+    state = kernel.passes[0].init(0, None)
+    assert kernel.passes[0].add(state, blocks[0], blocks[1:], [dtype] * 4, (), CELL, facts) == Bad(operand, CELL + place)
+    out = np.zeros(n, np.uint16)
+    wrote = kernel.write(blocks[0], blocks[1:], [dtype] * 4, [((0.1,),) * 3], out, BF16, CELL, facts)
+    assert wrote == Bad(operand, CELL + place)
+
+
+def test_what_does_not_fit_half_is_named(loops: str) -> None:
+    values = np.array([1.0, 65519.0, 65520.0], np.float32)
+    out = np.zeros(3, np.uint16)
+    assert fused("linear", {}, 1, delta=False).write(None, [values], [DType.F32], (), out, DType.F16, 0, Leaf((3,))) == Bad(-2, 2)
+
+
+@pytest.mark.parametrize("case", [of("ties", density=0.2), of("breadcrumbs", per="tensor"), of("sce", select_topk=0.1)], ids=label)
+def test_a_bracket_that_holds_saves_a_pass(case: Case, loops: str) -> None:
+    n = 4 * CELL
+    blocks, facts = make(3, n, [BF16] * 4), facts_for(n, 3)
+    one = kernel_of(case, 3).passes[0]
+    cuts = [[b[low : low + CELL] for b in blocks] for low in range(0, n, CELL)]
+
+    def over(units: list, **bracket: object) -> object:
+        state = one.init(0, None, **bracket)
+        for i, cut in enumerate(units):
+            one.add(state, cut[0], cut[1:], [BF16] * 4, (), i * CELL, facts)
+        return state
+
+    settled = one.settled(over(cuts, bracket=one.guess(over(cuts[:1]))))
+    state = one.init(1, one.finish(0, over(cuts)))
+    for i, cut in enumerate(cuts):
+        one.add(state, cut[0], cut[1:], [BF16] * 4, (), i * CELL, facts)
+    exact = one.finish(1, state)
+    assert settled == exact if case.method != "breadcrumbs" else settled in (None, exact)
+    assert one.settled(over(cuts, bracket=(0,) * len(exact))) is None
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_defaults_are_the_methods_own(method: str) -> None:
+    card = registry.card(method)
+    least = card.models[0]
+    required = {p.name: 0.5 for p in card.parameters if p.required}
+    full = required | {p.name: p.default for p in card.parameters if not p.required}
+    plain, spelled = fused(method, required, least, delta=True), fused(method, full, least, delta=True)
+    assert (plain is None) == (spelled is None)
+    assert fused(method, {**required, "nonsense": 1}, least, delta=True) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [("breadcrumbs", {"per": "row"}), ("model_stock", {"filter_wise": True}), ("nuslerp", {"flatten": False}), ("della", {}), ("linear", {"weight": (1.0,)})],
+)
+def test_no_kernel_is_said(method: str, parameters: dict) -> None:
+    assert fused(method, parameters, 2, delta=True) is None
+
+
+def test_no_torch_and_no_numba_on_the_way_in() -> None:
+    code = "import sys, solera.ops.kernels; assert not {'torch', 'numba', 'llvmlite'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_stored_reads_back() -> None:
+    values = np.array([0.5, -2.0], np.float32)
+    assert opened(stored(values, DType.F8_E4M3), DType.F8_E4M3).tolist() == values.tolist()
