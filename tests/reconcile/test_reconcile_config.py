@@ -45,7 +45,7 @@ def test_nothing_asked_nothing_changed():
         ({"dtype": "float32"}, {"dtype": "float16"}),
         ({"torch_dtype": "float32"}, {"torch_dtype": "float16"}),
         ({}, {"torch_dtype": "float16"}),
-        ({"text_config": {"dtype": "float32"}}, {"text_config": {"dtype": "float16"}, "torch_dtype": "float16"}),
+        ({"text_config": {"dtype": "float32"}}, {"text_config": {"dtype": "float16"}, "dtype": "float16"}),
         ({"transformers_version": "5.1.0"}, {"transformers_version": "5.1.0", "dtype": "float16"}),
         ({"transformers_version": "4.40.1"}, {"transformers_version": "4.40.1", "torch_dtype": "float16"}),
         (
@@ -188,6 +188,9 @@ def test_differences_are_said_with_names():
     assert eps == "rms_norm_eps: 1e-05 in base, 1e-06 in a, 1e-06 in b; the merge keeps 1e-05"
     assert rope.startswith("text_config.rope_parameters.rope_theta: 10000.0 in base, 500000.0 in b")
     assert config_differences({"base": configs["base"]}) == ()
+    ids = {"a": {"eos_token_id": 1}, "b": {"eos_token_id": [1, 2]}}
+    assert config_differences(ids) == ("eos_token_id: 1 in a, [1, 2] in b; the merge keeps 1",)
+    assert config_differences(ids, token_ids=False) == ()
 
 
 def test_token_ids_follow_their_tokens():

@@ -161,6 +161,15 @@ def test_only_donors_lend_rows():
     assert entries(plan, 1, output.tokens["c"]) == {(1, 1)}
 
 
+def test_a_base_without_the_tensor_is_no_reference():
+    models = [vocabulary("ab", rows=6), vocabulary("ac", rows=4), vocabulary("ad", rows=4)]
+    output = with_tokens(union(models), ["<new>"])
+    plan = row_plan(output, models, base=0, donors=[1, 2])
+    assert plan.mean_of == 1
+    used = {m for i in (1, 2) for r in range(plan.rows) for m, _ in entries(plan, i, r)}
+    assert used == {1, 2, 3}
+
+
 def test_rows_of_the_tensor_itself_count():
     base = vocabulary("abcd")
     plan = row_plan(base, [base, base], base=0, rows=[4, 3])

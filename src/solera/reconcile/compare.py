@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from solera.reconcile.paths import copied
+from solera.reconcile.tokens import ID_KEYS
 
 _IGNORED = frozenset(
     [
@@ -27,13 +28,15 @@ _IGNORED = frozenset(
 _ROTARY = ("rope_theta", "partial_rotary_factor")
 
 
-def config_differences(configs: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+def config_differences(configs: Mapping[str, Mapping[str, Any]], *, token_ids: bool = True) -> tuple[str, ...]:
     """Say which settings differ between the first config and the others; what only one of them states is left out.
 
     The spellings of transformers 4 and 5 count as equal (`torch_dtype`, `rope_theta`, `rope_scaling`).
 
     Args:
         configs: config.json by the model's name; the first is the one whose settings are written.
+        token_ids: whether token ids are compared; False where vocabularies were matched by token, since one token then
+            has an id in each model.
 
     Example:
         >>> config_differences({"base": {"rope_theta": 1e4}, "a": {"rope_parameters": {"rope_theta": 5e5}}})
@@ -45,6 +48,8 @@ def config_differences(configs: Mapping[str, Mapping[str, Any]]) -> tuple[str, .
     first, *others = flat
     notes = []
     for key, value in flat[first].items():
+        if not token_ids and key.endswith(ID_KEYS):
+            continue
         different = {n: flat[n][key] for n in others if key in flat[n] and flat[n][key] != value}
         if different:
             said = ", ".join(f"{_short(v)} in {n}" for n, v in {first: value, **different}.items())

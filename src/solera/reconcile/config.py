@@ -144,11 +144,12 @@ def _changes(
 
 
 def _dtype_paths(config: Mapping[str, Any]) -> list[str]:
-    """Wherever a type stands; at the top in the spelling of the config's own version if it stands nowhere."""
+    """Wherever a type stands; and at the top, in the config's own spelling, if it does not stand there."""
     found = [join(path, key) for path, part in sections(config) for key in _DTYPE_KEYS if key in part]
     if any("." not in path for path in found):
         return found
-    return [*found, "dtype" if found[:1] == ["dtype"] or _is_new(config) else "torch_dtype"]
+    new = _is_new(config) or any(path.endswith(".dtype") for path in found)
+    return [*found, "dtype" if new else "torch_dtype"]
 
 
 def _is_new(config: Mapping[str, Any]) -> bool:

@@ -78,11 +78,11 @@ def strictest(parents: Mapping[str, Licence | None]) -> tuple[Licence | None, st
     unknown = [name for name, licence in parents.items() if licence is None]
     stated = [licence for licence in parents.values() if licence is not None]
     if unknown or not stated:
-        return None, f"licence left out: {', '.join(unknown) or 'no parent'} states none; add it to the card"
+        return None, f"licence left out of the card: not stated by {', '.join(unknown) or 'any parent'}"
     if len(set(stated)) == 1:
         return stated[0], ""
     if any("-nd" in licence.id for licence in stated):
-        return None, "licence left out: a parent's licence (no derivatives) may not allow a merge at all"
+        return None, "licence left out of the card: a parent's licence (no derivatives) may not allow a merge at all"
     return _of_different(parents, stated)
 
 
@@ -95,7 +95,7 @@ def _of_different(parents: Mapping[str, Licence | None], stated: Sequence[Licenc
         return max(strict, key=lambda licence: _ATTRIBUTION.index(licence.id)), f"licence chosen among {said}"
     if len(strict) == 1:
         return strict[0], f"licence chosen among {said}"
-    return None, f"licence left out: the parents' differ ({said}); decide and add it to the card"
+    return None, f"licence left out of the card: the parents' differ ({said}); decide and add it to the card"
 
 
 def _rank(licence: Licence) -> int | None:

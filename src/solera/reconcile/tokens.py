@@ -7,7 +7,8 @@ from typing import Any
 
 from solera.methods.vocab import Vocabulary
 
-_ENDINGS = ("_token_id", "_token_ids", "_token_index")
+ID_KEYS = ("_token_id", "_token_ids", "_token_index")
+"""How the names of settings end that hold token ids."""
 
 
 def moved_token_ids(
@@ -41,7 +42,7 @@ def _moved(
         path = prefix + key
         if isinstance(value, Mapping):
             out[key] = _moved(value, f"{path}.", names, after, notes)
-        elif key.endswith(_ENDINGS):
+        elif key.endswith(ID_KEYS):
             many = isinstance(value, list)
             moved = [_id(v, path, names, after, notes) for v in (value if many else [value])]
             out[key] = moved if many else moved[0]

@@ -59,9 +59,12 @@ def row_plan(
         >>> [plan.maps[1].which.tolist(), plan.maps[1].row.tolist()]
         [[0, 1, 1], [0, 0, 1]]
     """
-    case = _case(output, models, base, [m.rows for m in models] if rows is None else rows, dialect, pad_to_multiple_of)
+    lending = list(range(len(models)) if donors is None else donors)
+    reference = base if base is not None and base in lending else min(lending, default=0)
+    counts = [m.rows for m in models] if rows is None else list(rows)
+    case = _case(output, models, counts, dialect, pad_to_multiple_of, base, reference)
     allowed = np.zeros(len(models), bool)
-    allowed[list(range(len(models)) if donors is None else donors)] = True
+    allowed[lending] = True
     default = _default(case, (case.own >= 0) & allowed[:, None], sources or {})
     kept = _kept(case)
     maps = tuple(_row_map(case, default, kept, m) for m in range(len(models)))
@@ -72,11 +75,16 @@ def row_plan(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Case:
-    """What is asked. own: (models, rows) the model's own row or -1. known: rows that are tokens."""
+    """What is asked.
+
+    own: (models, rows) the model's own row or -1. known: rows that are tokens. reference: the model whose padding and
+    mean row count: the base, else the first that has the tensor.
+    """
 
     output: Vocabulary
     models: Sequence[Vocabulary]
     base: int | None
+    reference: int
     counts: Sequence[int]
     native: bool
     own: Ints
@@ -91,11 +99,6 @@ class _Case:
         """The number of the mean row: one past the models."""
         return len(self.models)
 
-    @property
-    def reference(self) -> int:
-        """The model whose padding and mean row count: the base, else the first."""
-        return self.base or 0
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Default:
@@ -107,18 +110,19 @@ class _Default:
     has: Bools
 
 
-def _case(  # noqa: PLR0917
+def _case(
     output: Vocabulary,
     models: Sequence[Vocabulary],
-    base: int | None,
     counts: Sequence[int],
     dialect: Dialect,
     multiple: int | None,
+    base: int | None,
+    reference: int,
 ) -> _Case:
     count = output.size if dialect == "mergekit" else max(output.size, output.rows)
     total = -(-count // multiple) * multiple if multiple else count
     own = np.stack([_own_rows(output, m, n, total) for m, n in zip(models, counts, strict=True)])
-    return _Case(output, models, base, counts, dialect == "solera", own, _known(output, total))
+    return _Case(output, models, base, reference, counts, dialect == "solera", own, _known(output, total))
 
 
 def _own_rows(output: Vocabulary, model: Vocabulary, rows: int, total: int) -> Ints:
