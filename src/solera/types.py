@@ -88,15 +88,13 @@ _ITEMSIZE = {
 _BY_NAME = {
     **{name: d for d, name in _TORCH_NAME.items()},
     **{d.value.lower(): d for d in DType},
-    **{
-        "bf16": DType.BF16,
-        "fp16": DType.F16,
-        "half": DType.F16,
-        "fp32": DType.F32,
-        "float": DType.F32,
-        "fp64": DType.F64,
-        "double": DType.F64,
-    },
+    "bf16": DType.BF16,
+    "fp16": DType.F16,
+    "half": DType.F16,
+    "fp32": DType.F32,
+    "float": DType.F32,
+    "fp64": DType.F64,
+    "double": DType.F64,
 }
 
 

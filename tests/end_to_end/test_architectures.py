@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from tests.conftest import recipe
 
 import solera
 from solera.testing.models import ARCHITECTURES, build, expert_of
-from tests.conftest import recipe
 
 pytestmark = pytest.mark.end_to_end
 
-LAYOUTS = [(name, False) for name in ARCHITECTURES] + [(name, True) for name in ("mixtral", "qwen2_moe", "qwen3_moe", "llava")]
+LAYOUTS = [(name, False) for name in ARCHITECTURES] + [
+    (name, True) for name in ("mixtral", "qwen2_moe", "qwen3_moe", "llava")
+]
 
 
 def load(folder: Path):

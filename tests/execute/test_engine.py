@@ -1,19 +1,19 @@
 """The engine's promises: the same bits however the work is cut, nested merges in one pass, nothing lost."""
 
-import os
 import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.conftest import llama_config, recipe, ref, tensors, write_model
 
 import solera
 from solera.errors import NonFinite, NoSpace, RunError, SourceChanged, TargetInUse
 from solera.recipe.values import Merge, Operand, Output, Recipe
 from solera.types import DType
-from tests.conftest import llama_config, recipe, ref, tensors, write_model
 
 METHODS = [
     ("linear", None, False, {}),
@@ -182,7 +182,7 @@ def test_a_full_disk_leaves_nothing_at_the_target(zoo, tmp_path):
             print(error.fault.what)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False, cwd=os.getcwd()
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False, cwd=Path.cwd()
     )
     assert "not enough space" in done.stdout, done.stderr
     assert not (tmp_path / "out").exists()
@@ -227,7 +227,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(zoo, tmp_path, after):
     out = tmp_path / "out"
     script = textwrap.dedent(KILLER)
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path), str(out), str(after)], check=False, cwd=os.getcwd()
+        [sys.executable, "-c", script, str(tmp_path), str(out), str(after)], check=False, cwd=Path.cwd()
     )
     assert done.returncode == -9
     assert not out.exists()

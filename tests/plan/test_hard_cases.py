@@ -10,11 +10,11 @@ import torch
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 from safetensors.torch import save_file as save_torch
+from tests.conftest import HIDDEN, llama_config, recipe, ref, tensors, write_model
 
 import solera
 from solera.recipe.values import Match, Merge, Operand, Output, Recipe, Rule, Slice, TokenizerSpec
 from solera.types import DType, LoraRef, ModelRef
-from tests.conftest import HIDDEN, llama_config, recipe, ref, tensors, write_model
 
 
 def write_lora(folder: Path, base: Path, *, seed: int, rank: int = 2) -> Path:

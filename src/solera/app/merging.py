@@ -128,7 +128,7 @@ def _interrupted(staging: Staging) -> Interrupted:
 
 
 def output_digest(planned: Plan, outcome: Outcome) -> str:
-    """Digest of all output tensors: names, types, shapes and chunk digests, in order. Threads and memory are left out."""
+    """Digest of all output tensors: names, types, shapes, chunk digests; threads and memory play no part."""
     hasher = hashlib.sha256()
     for tensor in planned.outputs:
         hasher.update(f"{tensor.name} {tensor.dtype.value} {tensor.shape}\n".encode())

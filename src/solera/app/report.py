@@ -17,7 +17,8 @@ class MergeReport:
         bytes_read, bytes_written: of tensor data, by this run. passes: over the inputs.
         chunks_resumed, summaries_resumed: work of an earlier, stopped run that was kept.
         seconds: wall time from reading the recipe to commit. digest: of the output's tensors.
-        warnings: all that was skipped, approximated, filled or copied. intermediate_bytes: always 0 (nothing is spooled).
+        warnings: all that was skipped, approximated, filled or copied.
+        intermediate_bytes: always 0 (nothing is spooled).
     """
 
     out: Path

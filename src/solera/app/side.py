@@ -56,8 +56,11 @@ def write_beside(planned: Plan, staging: Path, title: str, chunks: Chunks, resul
     """Write every file that the model needs beside its weights; returns notes for the report.
 
     Args:
-        planned: what was made. staging: the folder that becomes the output. title: its name on the card.
-        chunks: output tensor -> (bytes, digest) of its chunks. result: digest of all tensors.
+        planned: what was made.
+        staging: the folder that becomes the output.
+        title: its name on the card.
+        chunks: output tensor -> (bytes, digest) of its chunks.
+        result: digest of all tensors.
     """
     layout, choice = planned.side.layout, planned.side.vocabulary
     pair = None if choice is None else _vocabularies(layout, choice)

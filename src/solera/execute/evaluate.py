@@ -113,23 +113,22 @@ class LeafRun:
             if upto is not None and i >= upto:
                 break
             if done[i] is None:
-                done[i] = self._finish_step(task, chain, done, i)
+                done[i] = self._finish_step(task, chain, i)
         return done
 
-    def _finish_step(self, task: LeafTask, chain: Chain, done: list[Any], i: int) -> Any:
+    def _finish_step(self, task: LeafTask, chain: Chain, i: int) -> Any:
         summary = chain.steps[i].summary
         assert summary is not None
         if summary.scope is Scope.POPULATION:
             return self.engine.populations[(task.population, i)]
         result: Any = None
         for round_ in range(summary.rounds):
-            state = self.fold(task, i, round_, result, summary.init(round_, result))
+            state = self.fold(task, i, summary.init(round_, result))
             result = summary.finish(round_, state)
         return result
 
-    def fold(self, task: LeafTask, i: int, round_: int, previous: Any, state: Any) -> Any:
+    def fold(self, task: LeafTask, i: int, state: Any) -> Any:
         """Fold all units of a task into the state of step i's summary."""
-        del round_, previous  # the state already knows them
         chain = chain_of(task.call)
         summary = chain.steps[i].summary
         assert summary is not None

@@ -93,8 +93,12 @@ def execute(
     """Write all output tensors into their files.
 
     Args:
-        plan: what to make. shards: output file -> its layout; files are made at full size, old content is kept.
-        shape: block size, hold cap and workers. reader: reads and counts bytes. journal, past: see `journal`.
+        plan: what to make.
+        shards: output file -> its layout; files are made at full size, old content is kept.
+        shape: block size, hold cap and workers.
+        reader: reads and counts bytes.
+        journal: records what is finished.
+        past: what an earlier run finished.
         listener: receives progress events.
 
     Raises:
@@ -143,15 +147,13 @@ def _sweep(job: Job, stage: PopulationStage, listener: Listener) -> Any:
     result: Any = None
     for round_ in range(stage.rounds):
         progress = Progress(listener, stage.rounds * sum(t.numel for t in stage.tasks), f"summary {stage.step_name}")
-        previous = result
 
-        def fold(task: Any, round_: int = round_, previous: Any = previous, progress: Progress = progress) -> Any:
-            run = LeafRun(job.engine)
-            state = run.fold(task, stage.step, round_, previous, summary.init(round_, previous))
+        def fold(task: LeafTask, round_: int = round_, previous: Any = result, progress: Progress = progress) -> Any:
+            state = LeafRun(job.engine).fold(task, stage.step, summary.init(round_, previous))
             progress.add(task.numel)
             return state
 
-        state = summary.init(round_, previous)
+        state = summary.init(round_, result)
         for part in _in_order(job, fold, stage.tasks):
             state = summary.merge(state, part)
         result = summary.finish(round_, state)

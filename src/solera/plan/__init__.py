@@ -1,4 +1,7 @@
-"""The planner: recipe and headers to stages and tasks. Calling the room plans a recipe: ``solera.plan("recipe.yaml")``."""
+"""The planner: recipe and headers to stages and tasks.
+
+Calling the room plans a recipe: ``solera.plan("recipe.yaml")``.
+"""
 
 from __future__ import annotations
 

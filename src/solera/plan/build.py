@@ -30,10 +30,10 @@ NUMERICS = 1
 class PlanFaults(PlanError):
     """Several faults between recipe and models, reported together."""
 
-    def __init__(self, faults: Iterable[Fault], *, source: str) -> None:
-        """Collect `faults`."""
+    def __init__(self, faults: Iterable[Fault], *, source: str = "") -> None:
+        """Collect `faults`; `source` is the recipe's place."""
         self._faults = tuple(faults)
-        super().__init__(f"{len(self._faults)} faults between the recipe and its models")
+        super().__init__(f"{len(self._faults)} faults between the recipe and its models", where=source)
         self.args = ("\n".join([f"PlanFaults: {self.fault.what}", *map(str, self._faults)]),)
 
     @property
@@ -131,11 +131,12 @@ def _provenance(
     for tensor in outputs:
         for part in tensor.parts:
             used |= {(r.model, r.name) for r in reads_of(part.expr)}
-    rows = []
+    rows: list[tuple[str, str, str, str]] = []
     for table in opened.values():
-        for row in table.rows.values():
-            if (table.label, row.leaf.tensor) not in used and row.alias is None:
-                rows.append((table.label, row.leaf.tensor, "refused", "not part of the output"))
+        left = (
+            r.leaf.tensor for r in table.rows.values() if r.alias is None and (table.label, r.leaf.tensor) not in used
+        )
+        rows += [(table.label, name, "refused", "not part of the output") for name in left]
         rows += [(table.label, name, "consumed", why) for name, why in table.checkpoint.consumed.items()]
     return tuple(dict.fromkeys(rows))
 

@@ -43,7 +43,7 @@ def _tensor(recipe: Recipe, name: str, rows: list[Row], table: ModelTable | None
     rows = sorted(rows, key=lambda row: row.leaf.start)
     parts, covered = [], 0
     for row in rows:
-        if table is not None and row.leaf.start != covered and row.leaf.start != 0:
+        if table is not None and row.leaf.start not in (covered, 0):
             raise PlanError(f"{name} is not covered by its leaves.", got=f"a gap at element {covered}")
         parts.append(Part(covered, row.expr, row.leaf.name, row.status, row.origin))
         covered += math.prod(row.expr.shape)

@@ -55,14 +55,15 @@ def routes(
     if node.slices:
         yield from _slice_routes(node, tables, outer, mergekit=mergekit)
         return
-    base = None if node.base is None else tables(node.base)
+    based = None if node.base is None else tables(node.base)
     operands = [tables(o.model) for o in node.models]
     counts = {stack.name: stack.count for stack in layout.stacks}
     for row in layout.rows.values():
         leaf = row.leaf
         place = position(leaf, counts.get(leaf.stack, 1), leaf.layer, mergekit=mergekit)
         scope = Scope(tuple(o.parameters for o in node.models), (node.parameters, *outer), place)
-        yield Route(leaf, row, tuple(_take(t, leaf.name) for t in operands), base and _take(base, leaf.name), scope)
+        base = None if based is None else _take(based, leaf.name)
+        yield Route(leaf, row, tuple(_take(t, leaf.name) for t in operands), base, scope)
 
 
 def _take(table: ModelTable, name: str) -> Source:

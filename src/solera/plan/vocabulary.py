@@ -49,7 +49,9 @@ def adapted(
     """Return the tables with vocabulary rows rearranged, and the output's vocabulary (None: left as it is).
 
     Args:
-        recipe: its `tokenizer` decides. opened: every model. merging: those whose tensors take part, base first.
+        recipe: its `tokenizer` decides.
+        opened: every model.
+        merging: those whose tensors take part, base first.
 
     Raises:
         NotFound: the model that gives the vocabulary has no tokenizer files.
@@ -137,7 +139,7 @@ def _rearranged(
             plan = plans[counts, donors] = row_plan(
                 output,
                 inputs.vocabularies,
-                base=None if recipe.merge.base is None else 0,
+                base=0 if inputs.refs[0] in (recipe.merge.base, recipe.output.layout_from) else None,
                 sources=sources,
                 pad_to_multiple_of=recipe.tokenizer.pad_to_multiple_of if recipe.tokenizer else None,
                 donors=donors,
