@@ -1,11 +1,12 @@
 """Reading vocabularies: every format, and files that lie."""
 
 import json
+import sys
 
 import pytest
 
-from solera.errors import CorruptFile, NotFound, UnsafeFile
-from solera.methods.vocab import embedding_rows, read_vocabulary
+from solera.errors import CorruptFile, MissingExtra, NotFound, UnsafeFile
+from solera.methods.vocab import build_tokenizer, embedding_rows, read_vocabulary, with_tokens
 
 
 def put(folder, name, value):
@@ -71,6 +72,18 @@ def test_sentencepiece_model(tmp_path):
     (tmp_path / "tokenizer.model").write_bytes(b"\xff\xff\xff not a model")
     with pytest.raises(CorruptFile, match="SentencePiece"):
         read_vocabulary(tmp_path)
+
+
+def test_a_missing_extra_says_how_to_install_it(tmp_path, monkeypatch):
+    (tmp_path / "tokenizer.model").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(MissingExtra, match=r"pip install .*solera\[hf\]"):
+        read_vocabulary(tmp_path)
+    (tmp_path / "tokenizer.model").unlink()
+    put(tmp_path, "vocab.txt", "a\n")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingExtra, match=r"pip install .*solera\[hf\]"):
+        build_tokenizer(with_tokens(read_vocabulary(tmp_path), ["b"]), tmp_path)
 
 
 def test_added_tokens_outside_tokenizer_json(tmp_path):
