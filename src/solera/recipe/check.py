@@ -9,7 +9,7 @@ from typing import Any
 from solera import registry
 from solera.errors import nearest
 from solera.recipe.check_parameters import Group, missing, wrong_settings
-from solera.recipe.problems import Problem
+from solera.recipe.problem import Problem
 from solera.recipe.text import Path
 from solera.recipe.values import Merge, Recipe, Rule, Settings, Slice
 from solera.registry import Card
@@ -196,14 +196,15 @@ def _rule(node: _Node, rule: Rule, at: Path) -> Iterator[Problem]:
         yield from wrong_settings(cards, settings, (*at, "model_parameters", k), per_model=True)
     if rule.method:
         scopes = (rule.parameters, node.merge.parameters, *node.outer)
-        yield from missing(node.cards[rule.method], _under(rule, node.groups), scopes, node.dialect)
+        yield from missing(node.cards[rule.method], _under(rule, node.groups, at), scopes, node.dialect)
 
 
-def _under(rule: Rule, groups: Sequence[Group]) -> list[Group]:
-    """The operands with what a rule sets for each of them."""
+def _under(rule: Rule, groups: Sequence[Group], at: Path) -> list[Group]:
+    """The operands with what a rule sets for each of them; what is missing is missing in the rule."""
     return [
         replace(
             group,
+            at=at,
             operands=[
                 replace(o, parameters={**o.parameters, **rule.model_parameters.get(k, {})})
                 for k, o in enumerate(group.operands)

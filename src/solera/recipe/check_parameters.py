@@ -10,7 +10,7 @@ from typing import Any
 from solera.errors import nearest
 from solera.recipe.findings import show
 from solera.recipe.mergekit_settings import REQUIRED
-from solera.recipe.problems import Problem
+from solera.recipe.problem import Problem
 from solera.recipe.settings import has_gradient, leaves
 from solera.recipe.text import Path
 from solera.recipe.values import Operand, Setting, Settings
@@ -99,8 +99,8 @@ def _missing(parameter: Parameter, group: Group) -> Iterator[Problem]:
     if not parameter.per_model or len(lacking) == len(group.operands):
         where = "on every model, or once for all under `parameters`" if parameter.per_model else "under `parameters`"
         if group.operands:
-            yield Problem(group.at, what, key="parameters", want=want, fix=f"set it {where}")
+            yield Problem(group.at, what, want=want, fix=f"set it {where}", absent=name)
         return
     for i in lacking:
         fix = "set it here, or once for all models under `parameters`"
-        yield Problem((*group.at, group.kind, i), what, key="parameters", want=want, fix=fix)
+        yield Problem((*group.at, group.kind, i), what, want=want, fix=fix, absent=name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]([A-Za-z0-9_./@+ -]*[A-Za-z0-9_./-])?\Z")
 FLOW_WIDTH = 72
 """Mappings of plain values up to this length are written on one line."""
 
@@ -33,15 +35,22 @@ def _styled(data: Any, *, top: bool = False) -> Any:
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     if isinstance(data, Mapping):
-        styled: Any = CommentedMap({key: _styled(value) for key, value in data.items()})
+        styled: Any = CommentedMap({_quoted(key): _styled(value) for key, value in data.items()})
     elif isinstance(data, list | tuple):
         styled = CommentedSeq([_styled(value) for value in data])
     else:
-        return data
+        return _quoted(data)
     words = not isinstance(data, Mapping) and any(isinstance(item, str) for item in data)
     if not top and not words and len(repr(data)) <= FLOW_WIDTH and _is_flat(data, depth=2):
         styled.fa.set_flow_style()
     return styled
+
+
+def _quoted(data: Any) -> Any:
+    """Text in double quotes, unless it is so plain that it needs none wherever it stands."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    return DoubleQuotedScalarString(data) if isinstance(data, str) and not _PLAIN.match(data) else data
 
 
 def _is_flat(data: Any, depth: int) -> bool:

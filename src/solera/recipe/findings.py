@@ -70,6 +70,10 @@ class Findings:
         """Whether something at `path`, inside it, or around it was refused."""
         return any(path[: len(bad)] == bad or bad[: len(path)] == path for bad in self.spoiled)
 
+    def is_spoiled_inside(self, path: Path, name: str) -> bool:
+        """Whether a value called `name` was refused at `path` or inside it."""
+        return any(name in bad[len(path) :] for bad in self.spoiled if bad[: len(path)] == path)
+
     def mark(self, place: Place) -> None:
         """Say where in the text a part of the value comes from."""
         self.places[place.at] = place.path

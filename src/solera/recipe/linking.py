@@ -29,6 +29,7 @@ class Linker:
     lower: Callable[[Any, Place], Merge] | None = None
     _open: list[int] = field(default_factory=list)
     _merges: int = 0
+    _full: bool = False
 
     def named(self, text: str, place: Place) -> Merge | None:
         """The merge that a document's name stands for, None when no document has the name (or it cannot be used)."""
@@ -51,6 +52,9 @@ class Linker:
         nesting = sum(part in ("model", "base") for part in place.at)
         if self._merges <= MAX_MERGES and nesting <= MAX_NESTING:
             return True
+        if self._full:
+            return False
+        self._full = True
         want = f"at most {MAX_MERGES} merges, nested at most {MAX_NESTING} deep"
         self.findings.fault(
             place.path[:1], "The recipe nests too many merges.", want=want, fix="write an earlier merge to disk"

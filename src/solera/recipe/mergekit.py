@@ -40,7 +40,7 @@ class _Job:
 
     @property
     def takes_base(self) -> bool:
-        return self.card is None or self.card.base != "none"
+        return self.card is not None and self.card.base != "none"
 
 
 def merge_of(ctx: Linker, body: Document, place: Place) -> Merge:
@@ -54,7 +54,7 @@ def merge_of(ctx: Linker, body: Document, place: Place) -> Merge:
     if body.base_model is not None:
         named = ref_of(ctx, body.base_model, base_place)
     top = dialect_settings(find, body.parameters, card, place.into("parameters"), per_model=False)
-    base = named if card is None or card.base != "none" else None
+    base = named if card is not None and card.base != "none" else None
     job = _Job(ctx, card, base, named, top)
     variant = "mergekit" if card and "mergekit" in card.variants else None
     node = Merge(method, base=base, parameters=top, variant=variant, name=body.name or "", where=find.where(place.path))
@@ -87,6 +87,10 @@ def _module(job: _Job, outer: Merge, form: ModuleForm, place: Place) -> Merge:
 def _filled(job: _Job, node: Merge, form: ModuleForm, place: Place, own: Mapping[str, Setting]) -> Merge:
     """The node with its models or slices."""
     models, base = _inputs(job, form.models or (), job.base, place.into("models"))
+    if base is not None and not models:
+        path = (*place.path, "models")
+        job.find.fault(path, "The base is the only model.", want="at least one model beside `base_model`")
+        job.find.spoil(path)
     if form.models and base is None and not job.takes_base and job.named is not None:
         models = _with_unlisted(job, models, own, place)
     slices = tuple(

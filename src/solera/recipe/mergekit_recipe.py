@@ -44,7 +44,7 @@ def _recipe(ctx: Linker, body: Document, merge: Merge, path: Path) -> Recipe:
         merge,
         tokenizer=_tokenizer(ctx, body, path),
         chat_template=template,
-        output=Output(out or dtype, layout_from=_layout_from(ctx, body, merge, path)),
+        output=Output(out or dtype, layout_from=_layout_from(ctx, body, path)),
         seed=body.seed or 0,
         compat_storage=body.compat == "storage",
         dialect="mergekit",
@@ -56,11 +56,9 @@ def _dtype(find: Findings, raw: str | None, path: Path) -> DType | None:
     return None if raw is None else attempt(find, path, partial(output_dtype, raw))
 
 
-def _layout_from(ctx: Linker, body: Document, merge: Merge, path: Path) -> ModelRef:
-    """Config, tokenizer and side files come from `base_model`, else from the first model."""
-    if body.base_model is not None:
-        return _refer(ctx, body.base_model, (*path, "base_model"))
-    return donor(merge)
+def _layout_from(ctx: Linker, body: Document, path: Path) -> ModelRef | None:
+    """Config, tokenizer and side files come from `base_model`; None: from the first model."""
+    return None if body.base_model is None else _refer(ctx, body.base_model, (*path, "base_model"))
 
 
 def _refer(ctx: Linker, form: Any, path: Path) -> ModelRef:

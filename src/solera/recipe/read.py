@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from solera.errors import Fault, RecipeError, RecipeFaults, nearest
 from solera.recipe.check import problems
 from solera.recipe.findings import Findings
-from solera.recipe.problems import Problem
+from solera.recipe.problem import Problem
 from solera.recipe.text import MAX_BYTES, Node, documents
 from solera.recipe.values import Recipe
 
@@ -117,9 +117,10 @@ def _lowered(find: Findings, *, strict: bool) -> Recipe | None:
     for number, node in enumerate(find.documents):
         if node.keys is None:
             find.fault((number,), "The document is not a mapping.", want="lines of `key: value`")
+    mergekit = not find.faults and is_mergekit(find)
     if find.faults:
         return None
-    if is_mergekit(find):
+    if mergekit:
         from solera.recipe.mergekit_recipe import mergekit_recipe
 
         return mergekit_recipe(find)
@@ -137,7 +138,6 @@ def is_mergekit(find: Findings) -> bool:
         number = native.index(True) if not all(native) else dialect.index(True)
         want = "`merge_method` (mergekit) or `method` (Solera) in all documents"
         find.fault((number,), "Two dialects are mixed.", got=", ".join(sorted(keys[number])), want=want)
-        return not any(k for k in native)
     if not any(dialect) and not any(native):
         return any(_looks_foreign(k) for k in keys)
     return any(dialect)
@@ -152,5 +152,6 @@ def _looks_foreign(keys: set[str]) -> bool:
 def _place(find: Findings, problem: Problem) -> None:
     """Report a problem of the value at its place in the text, unless a refused value is its cause."""
     path = find.origin((*problem.at, *([problem.key] if problem.key else [])))
-    if not find.is_spoiled(path):
+    refused = find.is_spoiled(path) or (problem.absent and find.is_spoiled_inside(path, problem.absent))
+    if not refused:
         find.fault(path, problem.what, got=problem.got or None, want=problem.want, fix=problem.fix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, NoReturn
 
 from solera.errors import Fault, RecipeFaults
@@ -117,7 +118,7 @@ def documents(text: str, source: str = "") -> tuple[Node, ...]:
     for event in _events(text, source):
         builder.take(event)
     if builder.faults:
-        raise RecipeFaults(builder.faults, source=source)
+        raise RecipeFaults([fault for _, fault in sorted(builder.faults, key=itemgetter(0))], source=source)
     return tuple(builder.documents)
 
 
@@ -162,7 +163,7 @@ class _Builder:
 
     source: str
     documents: list[Node] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[tuple[int, Fault]] = field(default_factory=list)
     stack: list[_Frame] = field(default_factory=list)
     anchors: dict[str, Node | None] = field(default_factory=dict)
 
@@ -256,7 +257,7 @@ class _Builder:
         return found
 
     def _fault(self, line: int, what: str, **parts: str) -> None:
-        self.faults.append(Fault(what, place(self.source, line), **parts))
+        self.faults.append((line, Fault(what, place(self.source, line), **parts)))
 
     def _too_deep(self, line: int) -> None:
         _refuse(self.source, line, "The YAML is nested too deeply.", want=f"at most {MAX_DEPTH} levels")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,7 @@ class _Writer:
             return {"modules": {name: self.module(inner, merge) for name, inner in merge.modules.items()}}
         if merge.slices:
             return {"slices": [self.slice(piece, merge) for piece in merge.slices]}
+        _expect(_distinct(merge.models, merge.base))
         return {"models": [self.operand(operand) for operand in merge.models]}
 
     def module(self, inner: Merge, outer: Merge) -> Plain:
@@ -79,6 +80,7 @@ class _Writer:
         based = registry.card(merge.method).base != "none"
         base = piece.base or (Operand(merge.base) if merge.base is not None else None)
         rest: Plain = {}
+        _expect(_distinct(piece.sources, base.model if base else None))
         if based and base is not None:
             layers = base.layers or piece.sources[0].layers
             sources.append({"model": self.model(base.model), "layer_range": list(layers or ())})
@@ -121,6 +123,12 @@ class _Writer:
     def same_gradients(self, setting: Setting) -> bool:
         """Gradients are read differently after the layers, except in the dialect."""
         return self.dialect == "mergekit" or not has_gradient(setting)
+
+
+def _distinct(operands: Sequence[Operand], base: ModelRef | Merge | None) -> bool:
+    """Whether no model is the base or stands there twice: mergekit would take two such entries for one."""
+    models = [operand.model for operand in operands]
+    return base not in models and all(model not in models[:i] for i, model in enumerate(models))
 
 
 def _expect(condition: bool) -> None:

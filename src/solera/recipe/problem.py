@@ -9,7 +9,10 @@ from solera.recipe.text import Path
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at a place of the value; `key` is the part of that place that is wrong or missing."""
+    """What is wrong at a place of the value.
+
+    `key` is the part of that place that is wrong or missing; `absent` the parameter that nobody gives there.
+    """
 
     at: Path
     what: str
@@ -17,3 +20,4 @@ class Problem:
     got: str = ""
     want: str = ""
     fix: str = ""
+    absent: str = ""
