@@ -18,11 +18,13 @@ from solera.checkpoints import (
     FileReader,
     Fill,
     GatherRows,
+    LoraApplied,
     MemoryReader,
     MemorySource,
     Part,
     digest_checkpoint,
     gather_rows,
+    lora,
     memory_checkpoint,
     open_checkpoint,
     tensor_digest,
@@ -279,3 +281,31 @@ def test_digest_of_a_model():
     assert seen == ["a", "b", "e"]
     assert first == digest_checkpoint(memory_checkpoint({"e": torch.empty(0), "b": b, "a": a}))
     assert first.root != digest_checkpoint(memory_checkpoint({"b": a, "a": b, "e": torch.empty(0)})).root
+
+
+# --- adapters --------------------------------------------------------------------------------------------------------
+
+
+class _Products(torch.overrides.TorchFunctionMode):
+    """Records first row and rows of every left factor that is multiplied."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__):
+            self.seen.append((args[0].storage_offset() // args[0].stride(0), args[0].shape[0]))
+        return function(*args, **(kwargs or {}))
+
+
+def test_adapters_multiply_on_fixed_tiles(monkeypatch):
+    monkeypatch.setattr(lora, "CELL", 3 * 7)
+    base, a, b = (MemorySource(_random(*shape, seed=i)) for i, shape in enumerate([(10, 7), (2, 7), (10, 2)]))
+    view = LoraApplied(base, a, b, 0.5)
+    with _Products() as products:
+        got = view.read(None, 7 * 4 + 2, 7 * 9 + 5)
+    assert products.seen == [(3, 3), (6, 3), (9, 1)]
+    expected = base.tensor.double() + 0.5 * (b.tensor.double() @ a.tensor.double())
+    torch.testing.assert_close(got, expected.float().reshape(-1)[7 * 4 + 2 : 7 * 9 + 5], rtol=1e-6, atol=1e-6)
+    with pytest.raises(ShapeMismatch, match="does not fit"):
+        LoraApplied(base, b, a, 0.5)
