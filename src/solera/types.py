@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any
@@ -165,6 +165,21 @@ class Grain(Enum):
 
 
 ELEMENT, ROWS, TENSOR = Grain.ELEMENT, Grain.ROWS, Grain.TENSOR
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """How a method's output differs from its layout model: leaves it leaves out, and what the config must say.
+
+    `config` maps dotted keys to values; None removes a key.
+    """
+
+    drops: frozenset[str] = frozenset()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+SchemaOf = Callable[[Mapping[str, TensorSpec], Mapping[str, Any]], Schema]
+"""(leaf name -> spec, config) of the layout model -> the output's schema; decided from headers alone."""
 
 
 class Scope(Enum):

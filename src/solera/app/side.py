@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from solera import registry
 from solera.checkpoints.contract import Checkpoint
@@ -102,6 +102,7 @@ def _config(planned: Plan, pair: tuple[Vocabulary, Vocabulary] | None) -> tuple[
         vocab_size=side.vocab_rows,
         layer_counts=side.layers,
         per_layer=side.per_layer,
+        leading=side.leading,
         tied=side.tied,
         tie_key=next(iter(side.tie_keys), None),
         patch=side.patch,
@@ -112,7 +113,8 @@ def _config(planned: Plan, pair: tuple[Vocabulary, Vocabulary] | None) -> tuple[
         config, moved = moved_token_ids(config, *pair)
         notes = (*notes, *moved)
     configs = {label: c.config for label, c in planned.models.items() if c.config}
-    return config, (*config_differences({"the output": config, **configs} if not side.layers else {}), *notes)
+    compared = {} if side.layers else {"the output": config, **configs}
+    return config, (*config_differences(compared, token_ids=pair is None), *notes)
 
 
 def _main_dtype(outputs: Sequence[OutputTensor]) -> DType | None:
@@ -129,7 +131,10 @@ def _tokenizer(planned: Plan, choice: VocabularyChoice | None) -> tuple[BuiltTok
     template = choose_template(planned.recipe.chat_template, [read_templates(folder) for folder in folders])
     if choice is None or choice.output.folder is None:
         return None, template
-    return build_tokenizer(choice.output, choice.output.folder, donors=choice.models, template=template), None
+    plain: Literal["added", "model"] = "added" if planned.recipe.dialect == "mergekit" else "model"
+    return build_tokenizer(
+        choice.output, choice.output.folder, donors=choice.models, template=template, plain=plain
+    ), None
 
 
 def _recipe_texts(planned: Plan, native: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from solera.arch import Architecture, identify
 from solera.arch.values import LayerStack, Leaf
@@ -34,7 +35,7 @@ class ModelTable:
     """A model, opened or still to be merged: leaves by name, architecture, config.
 
     `tensors`: file tensor -> shape, in file order (of the layout model). `label` is its name in messages and draws.
-    `untied`: a leaf that the config ties now has values of its own.
+    `patch`: what the config must say beside. `untied`: a leaf that the config ties now has values of its own.
     """
 
     label: str
@@ -44,6 +45,7 @@ class ModelTable:
     stacks: tuple[LayerStack, ...]
     tensors: Mapping[str, tuple[int, ...]]
     untied: bool = False
+    patch: Mapping[str, Any] = field(default_factory=dict)
     layer_sources: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def stack(self, name: str) -> LayerStack | None:

@@ -17,7 +17,7 @@ from solera.plan.models import ModelTable, Row
 from solera.plan.route import Route, Source, routes
 from solera.plan.tasks import Call, LeafTask
 from solera.recipe.values import Merge, Recipe, Settings
-from solera.types import ModelRef
+from solera.types import ModelRef, TensorSpec
 
 
 @dataclass(eq=False)
@@ -49,8 +49,8 @@ class Builder:
         rows: dict[str, Row] = {}
         for route in routes(node, layout, self.table, outer, mergekit=mergekit):
             rows[route.leaf.name] = self._row(node, identity, route)
-        rows = _share_ties(rows)
-        return _reshaped(node, replace(layout, label=node.name or identity.label, rows=rows), self)
+        table = replace(layout, label=node.name or identity.label, rows=_share_ties(rows))
+        return _reshaped(node, _with_schema(node, table), self)
 
     def layout_of(self, node: Merge) -> ModelTable:
         """The table whose leaves, names and config the node's result starts from."""
@@ -229,6 +229,17 @@ def _reshaped(node: Merge, table: ModelTable, builder: Builder) -> ModelTable:
         return table
     stacks = tuple(replace(s, count=len(sources)) if s is main else s for s in table.stacks)
     return replace(table, stacks=stacks, layer_sources={main.name: tuple(sources)})
+
+
+def _with_schema(node: Merge, table: ModelTable) -> ModelTable:
+    """Apply what the method says of its output: leaves left out, config changed."""
+    schema_of = registry.schema(node.method)
+    if schema_of is None:
+        return table
+    specs = {name: TensorSpec(row.expr.natural, row.expr.shape) for name, row in table.rows.items()}
+    schema = schema_of(specs, table.checkpoint.config)
+    rows = {name: row for name, row in table.rows.items() if name not in schema.drops}
+    return replace(table, rows=rows, patch={**table.patch, **schema.config})
 
 
 def _missing(node: Merge, route: Route, models: list[str]) -> Fault:

@@ -16,15 +16,22 @@ def side_of(table: ModelTable, vocabulary: VocabularyChoice | None) -> SidePlan:
         if s.name in table.layer_sources
         for key in (*s.per_layer_keys, *s.index_keys)
     }
+    leading = {
+        key: table.layer_sources[s.name]
+        for s in table.stacks
+        if s.name in table.layer_sources
+        for key in s.leading_keys
+    }
     return SidePlan(
         layout=table.checkpoint,
         layers=layers,
         per_layer=per_layer,
+        leading=leading,
         vocabulary=vocabulary,
         vocab_rows=_vocab_rows(table, vocabulary),
         tied=False if table.untied else None,
         tie_keys=tuple(table.architecture.tie_keys),
-        patch=dict(table.checkpoint.config_patch),
+        patch={**table.checkpoint.config_patch, **table.patch},
     )
 
 

@@ -165,14 +165,15 @@ class Cost:
 class SidePlan:
     """What reconcile needs to know: config, layers, vocabulary, ties, and the models by role.
 
-    `layers`: count key -> output layer count. `per_layer`: config list key -> index of the old layer for each new one.
-    `vocabulary`: the output vocabulary (None: as the layout model's). `vocab_rows`: embedding rows, where they changed.
+    `layers`: count key -> output layer count. `per_layer`: config list key -> index of the old layer for each new one; `leading`: the same
+    for counts of first layers.     `vocabulary`: the output vocabulary (None: as the layout model's). `vocab_rows`: embedding rows, where they changed.
     `tied`: None leaves the flag alone.
     """
 
     layout: Any
     layers: Mapping[str, int] = field(default_factory=dict)
     per_layer: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    leading: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     vocabulary: Any = None
     vocab_rows: int | None = None
     tied: bool | None = None

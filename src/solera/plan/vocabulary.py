@@ -82,7 +82,7 @@ def _inputs(recipe: Recipe, opened: Mapping[ModelRef, ModelTable], merging: Sequ
             notes.append(f"{table.label} has no tokenizer; the base's is taken for it")
         vocabularies.append(found)
     if recipe.dialect == "mergekit":
-        vocabularies[0] = trimmed(vocabularies[0])
+        vocabularies = [trimmed(v) for v in vocabularies]
     return _Inputs(tuple(merging), tables, tuple(vocabularies), tuple(notes))
 
 

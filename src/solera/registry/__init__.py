@@ -2,7 +2,7 @@
 
 from solera.registry.annotations import Fraction, PerModel, Positive, Range, Share, Weight
 from solera.registry.card import Card, Parameter
-from solera.registry.lookup import build, card, cards, load_plugin
+from solera.registry.lookup import build, card, cards, load_plugin, schema
 from solera.registry.table import method
 from solera.registry.values import faults_of
 
@@ -21,4 +21,5 @@ __all__ = [
     "faults_of",
     "load_plugin",
     "method",
+    "schema",
 ]

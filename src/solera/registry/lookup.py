@@ -18,6 +18,7 @@ from solera.registry.samples import sample_values
 from solera.registry.stored import stored_cards
 from solera.registry.table import REGISTERED, Entry, made
 from solera.registry.values import preset
+from solera.types import SchemaOf
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -81,6 +82,15 @@ def build(name: str, parameters: Mapping[str, Any] | None = None, *, variant: st
     """
     entry = _entry(name)
     return made(entry.card, entry.make, {**preset(entry.card, variant), **(parameters or {})})
+
+
+def schema(name: str) -> SchemaOf | None:
+    """How a method's output differs from its inputs; None when it does not.
+
+    Raises:
+        UnknownName: no such method.
+    """
+    return _entry(name).schema
 
 
 def load_plugin(path: str | Path) -> tuple[str, ...]:

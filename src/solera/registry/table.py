@@ -14,7 +14,7 @@ from solera.registry.card import Card
 from solera.registry.docstring import read_docstring
 from solera.registry.stored import stored_cards
 from solera.registry.values import as_declared, faults_of
-from solera.types import Grain, NumericClass, Signature
+from solera.types import Grain, NumericClass, SchemaOf, Signature
 
 if TYPE_CHECKING:
     from solera.ops.contract import Chain
@@ -28,10 +28,11 @@ BUILT_IN = "solera.methods."
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A registered method: its card (passes not yet counted) and the function that makes its chain."""
+    """A registered method: its card (passes not yet counted), the maker of its chain, its output's schema."""
 
     card: Card
     make: Maker
+    schema: SchemaOf | None = None
 
 
 REGISTERED: dict[str, Entry] = {}
@@ -55,6 +56,7 @@ def method(
     random: bool = False,
     parity: str = "",
     law_optouts: Mapping[str, str] | None = None,
+    schema: SchemaOf | None = None,
 ) -> Callable[[Callable[P, Chain]], Callable[P, Chain]]:
     """Register a function that turns parameters into a `Chain`, as a method that recipes can name.
 
@@ -78,6 +80,7 @@ def method(
         random: the method draws numbers.
         parity: which other tool's numbers it was compared with.
         law_optouts: laws that the method does not obey, with reasons; at most two.
+        schema: which tensors the output lacks and what its config says; None for one table like the inputs.
 
     Raises:
         SoleraError: the name is taken by another function, or the declaration contradicts itself.
@@ -104,7 +107,7 @@ def method(
     def register(function: Callable[P, Chain]) -> Callable[P, Chain]:
         card = _checked(_card_of(function, facts))
         _refuse_taken(card)
-        REGISTERED[name] = Entry(card, function)
+        REGISTERED[name] = Entry(card, function, schema)
         return _checking(card, function)
 
     return register
