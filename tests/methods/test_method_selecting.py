@@ -112,6 +112,13 @@ def test_sce_of_small_changes_is_unweighted_under_mergekit_only(three):
     np.testing.assert_allclose(tiny.on_deltas(sce()), three_steps(tiny.deltas, 1.0), atol=1e-10)
 
 
+def test_sce_drowns_lone_small_models_under_mergekit_only():
+    values = torch.tensor([[1000.0, 0.0], [0.0, 0.01]])
+    assert run_whole(sce(), Stack(values), Facts((2,))).tolist() == pytest.approx([1000.0, 0.01])
+    drowned = run_whole(build("sce", {}, variant="mergekit"), Stack(values), Facts((2,)))
+    assert drowned.tolist() == pytest.approx([1000.0, 0.01 * 1e-10 / 1e-6])
+
+
 def test_copies_do_not_vary():
     values = torch.tensor([[0.5, -1.0]] * 3)
     assert run_whole(sce(0.5), Stack(values), Facts((2,))).tolist() == [0.0, 0.0]

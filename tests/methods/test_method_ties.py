@@ -81,6 +81,13 @@ def test_an_even_vote():
     assert run_whole(ties(density=1.0, zero="majority"), Stack(values[:, :2]), Facts((2,))).tolist() == [1.0, 2.0]
 
 
+@pytest.mark.parametrize(("variant", "want"), [("mergekit", 1.0), ("peft", 1.0), ("official", -1.0), ("paper", 0.0)])
+def test_an_even_vote_in_each_variant(variant, want):
+    values = torch.tensor([[1.0, -3.0, -3.0], [-1.0, -3.0, -3.0]])
+    method = build("ties", {"density": 1.0}, variant=variant)
+    assert run_whole(method, Stack(values), Facts((3,))).tolist() == [want, -3.0, -3.0]
+
+
 def test_votes_by_count_and_by_mass():
     values = torch.tensor([[3.0], [-1.0], [-1.0]])
     assert run_whole(ties(density=1.0), Stack(values), Facts((1,))).tolist() == [3.0]
