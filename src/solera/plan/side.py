@@ -9,19 +9,10 @@ from solera.plan.vocabulary import VocabularyChoice
 
 def side_of(table: ModelTable, vocabulary: VocabularyChoice | None) -> SidePlan:
     """Collect the facts that reconcile turns into config.json and tokenizer files."""
-    layers = {s.count_key: s.count for s in table.stacks if s.count_key and s.name in table.layer_sources}
-    per_layer = {
-        key: table.layer_sources[s.name]
-        for s in table.stacks
-        if s.name in table.layer_sources
-        for key in (*s.per_layer_keys, *s.index_keys)
-    }
-    leading = {
-        key: table.layer_sources[s.name]
-        for s in table.stacks
-        if s.name in table.layer_sources
-        for key in s.leading_keys
-    }
+    moved = [s for s in table.stacks if s.name in table.layer_sources]
+    layers = {s.count_key: s.count for s in moved if s.count_key}
+    per_layer = {key: table.layer_sources[s.name] for s in moved for key in (*s.per_layer_keys, *s.index_keys)}
+    leading = {key: table.layer_sources[s.name] for s in moved for key in s.leading_keys}
     return SidePlan(
         layout=table.checkpoint,
         layers=layers,

@@ -165,9 +165,9 @@ class Cost:
 class SidePlan:
     """What reconcile needs to know: config, layers, vocabulary, ties, and the models by role.
 
-    `layers`: count key -> output layer count. `per_layer`: config list key -> index of the old layer for each new one; `leading`: the same
-    for counts of first layers.     `vocabulary`: the output vocabulary (None: as the layout model's). `vocab_rows`: embedding rows, where they changed.
-    `tied`: None leaves the flag alone.
+    `layers`: count key -> output layer count. `per_layer`: config list key -> the old layer of each new one; `leading`:
+    the same for keys that count first layers. `vocabulary`: the output's (None: as the layout model's). `vocab_rows`:
+    embedding rows, where they changed. `tied`: None leaves the flag alone.
     """
 
     layout: Any
