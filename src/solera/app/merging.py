@@ -84,7 +84,7 @@ def _run(
         result = output_digest(planned, outcome)
         if len(shards) > 1:
             (staging.model / "model.safetensors.index.json").write_bytes(index_json(shards))
-        notes = write_beside(planned, staging.model, staging.target.name, outcome.chunks, result)
+        notes = outcome.warnings + write_beside(planned, staging.model, staging.target.name, outcome.chunks, result)
     except KeyboardInterrupt:
         raise _interrupted(staging) from None
     finally:

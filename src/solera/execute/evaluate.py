@@ -15,6 +15,7 @@ from torch import Tensor
 
 from solera.checkpoints.contract import ByteReader
 from solera.errors import NonFinite
+from solera.execute.kinship import Kinship
 from solera.ops.contract import Chain, Facts, Stack
 from solera.plan.chains import chain_of
 from solera.plan.tasks import Call, Expr, LeafTask, Read, reads_of, tasks_of
@@ -32,6 +33,7 @@ class Engine:
     block: int
     hold_bytes: int
     populations: dict[PopulationKey, Any] = field(default_factory=dict)
+    kinship: Kinship = field(default_factory=Kinship)
 
 
 @dataclass(eq=False)
@@ -103,6 +105,8 @@ class LeafRun:
                 torch.sub(read, base, out=values[k])
             else:
                 values[k] = read
+        if task.delta and base is not None and start == 0:
+            self.engine.kinship.look(task.models, values, base)
         return Stack(values.reshape(len(task.operands), *shape), None if base is None else base.reshape(shape))
 
     def finish(self, task: LeafTask, upto: int | None = None) -> list[Any]:

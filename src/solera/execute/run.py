@@ -66,6 +66,7 @@ class Outcome:
     bytes_written: int
     chunks_resumed: int
     summaries_resumed: int
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +180,7 @@ def _write_all(job: Job, listener: Listener, resumed: int) -> Outcome:
         bytes_written=sum(n for _, n, _, old in done if not old),
         chunks_resumed=sum(old for *_, old in done),
         summaries_resumed=resumed,
+        warnings=tuple(job.engine.kinship.warnings()),
     )
 
 
