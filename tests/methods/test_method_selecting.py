@@ -171,7 +171,19 @@ def divergence(x, y):
 
 
 def test_arcee_fusion_equals_numpy(two):
-    base, model = two.base, two.models[0]
+    assert_fused(two, two.base, two.models[0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_arcee_fusion_of_many_entries_equals_numpy(golden, seed):
+    rng = np.random.default_rng(seed)
+    base = rng.normal(0, 1, (40, 50)).astype(np.float32).astype(float)
+    delta = (rng.normal(0, 0.2, (1, 40, 50)) * rng.random((1, 40, 50)) ** 3).astype(np.float32).astype(float)
+    operands = type(golden)(base, delta)
+    assert_fused(operands, base, operands.models[0].astype(np.float32).astype(float))
+
+
+def assert_fused(two, base, model):
     rows = np.atleast_1d(model), np.atleast_1d(base)
     score = (np.abs(rows[0] - rows[1]) * divergence(*rows)).astype(np.float32).reshape(base.shape)
     ordered = np.sort(score, axis=None)
