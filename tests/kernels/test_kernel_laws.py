@@ -6,14 +6,15 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from solera import registry
-from solera.ops.contract import Stack, run_whole
-from solera.ops.kernels import Bad, Leaf, engine, fused
+from solera.ops.contract import Stack
+from solera.ops.kernels import Bad, Leaf, engine, fused, unroll
 from solera.ops.kernels.formats import FORMATS, narrow, raw, widen
 from solera.ops.kernels.methods import METHODS
 from solera.types import CELL, DType
@@ -53,12 +54,12 @@ class TestKernelEqualsSteps:
         for out in (BF16, DType.F16, DType.F32):
             same(by_kernel(case, blocks, dtypes, out, facts), by_steps(case, blocks, dtypes, out, facts))
 
-    @pytest.mark.parametrize("k", [1, 2, 5, 8, 9, 20])
+    @pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 6, 7, 8, 9, 20])
     def test_any_number_of_models(self, case: Case, k: int) -> None:
         lowest = registry.card(case.method).models[0]
         if case.only or k < lowest:
             pytest.skip("the method takes another number")
-        n = 1537
+        n = 1031
         blocks, facts = make(k, n, [BF16] * (k + 1), seed=k), facts_for(n, k)
         same(by_kernel(case, blocks, [BF16] * (k + 1), BF16, facts), by_steps(case, blocks, [BF16] * (k + 1), BF16, facts))
 
@@ -196,6 +197,17 @@ def test_defaults_are_the_methods_own(method: str) -> None:
 )
 def test_no_kernel_is_said(method: str, parameters: dict) -> None:
     assert fused(method, parameters, 2, delta=True) is None
+
+
+@pytest.mark.parametrize("case", [of("task_arithmetic"), of("ram"), of("ties", density=1.0)], ids=label)
+def test_sums_that_overflow_are_the_steps_own(case: Case, loops: str) -> None:
+    blocks = [stored(np.array([0.0, 1.0, 2.0]), BF16), *[stored(np.array([3e38, 1.0, -3e38]), BF16)] * 2]
+    facts = facts_for(3, 2)
+    same(by_kernel(case, blocks, [BF16] * 3, BF16, facts), by_steps(case, blocks, [BF16] * 3, BF16, facts))
+
+
+def test_unrolled_is_what_its_generator_writes() -> None:
+    assert Path(unroll.__file__).with_name("unrolled.py").read_text() == unroll.source()
 
 
 def test_no_torch_and_no_numba_on_the_way_in() -> None:

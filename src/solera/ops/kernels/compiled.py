@@ -420,20 +420,25 @@ def prepare(  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def tally(row, sizes, upper, zeros, first, lower):  # type: ignore[no-untyped-def]
-    """Count a row by the upper bits of its magnitudes, and by the lower bits inside a bracket of buckets."""
+def tally(row, sizes, places, upper, zeros, first, lower):  # type: ignore[no-untyped-def]
+    """Count a row by the upper bits of its magnitudes, and by the lower bits inside a bracket of buckets.
+
+    Neighbours are counted in tables of their own: equal numbers often stand together, and each would wait for the last.
+    """
     n = row.shape[0]
-    none = 0
+    none = np.int32(0)
     for i in range(n):
-        sizes[i] = bits_of(row[i]) & np.int32(0x7FFFFFFF)
-        none += 1 if row[i] == 0 else 0
+        size = bits_of(row[i]) & np.int32(0x7FFFFFFF)
+        sizes[i] = size
+        places[i] = np.uint16(np.uint32(size) >> np.uint32(16))
+        none += np.int32(1) if row[i] == 0 else np.int32(0)
     zeros[0] += none
     even, odd = upper[0], upper[1]
     for i in range(n // 2):
-        even[np.uint32(sizes[2 * i]) >> np.uint32(16)] += 1
-        odd[np.uint32(sizes[2 * i + 1]) >> np.uint32(16)] += 1
+        even[places[2 * i]] += np.uint32(1)
+        odd[places[2 * i + 1]] += np.uint32(1)
     if n % 2:
-        even[np.uint32(sizes[n - 1]) >> np.uint32(16)] += 1
+        even[places[n - 1]] += np.uint32(1)
     if lower.shape[0] > 0:
         inside(sizes[:n], first, lower)
 
@@ -457,17 +462,17 @@ def count(  # type: ignore[no-untyped-def]
     models = addresses.shape[0] - (1 if delta else 0)
     T = np.empty((models, TILE), np.float32)
     base, one, two = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    bits = np.empty(TILE, np.int32)
+    bits, places = np.empty(TILE, np.int32), np.empty(TILE, np.uint16)
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
         if not prepare(T, base, one, two, at, m, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars):
             return False
         if spread:
             variance(T, m, one, two)
-            tally(two[:m], bits, upper[0], zeros[0:1], firsts[0], lower[0])
+            tally(two[:m], bits, places, upper[0], zeros[0:1], firsts[0], lower[0])
         else:
             for k in range(models):
-                tally(T[k, :m], bits, upper[k], zeros[k : k + 1], firsts[k], lower[k])
+                tally(T[k, :m], bits, places, upper[k], zeros[k : k + 1], firsts[k], lower[k])
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 
 from solera.ops.kernels import plain
 from solera.ops.kernels.formats import FORMATS, OUTPUTS
-from solera.ops.kernels.program import Ends, Inputs, Packed
+from solera.ops.kernels.program import Code, Ending, Ends, Inputs, Packed
 from solera.types import DType
+
+MOST = 8
+"""Most models that the unrolled loops take."""
 
 SWITCH = "SOLERA_COMPILED"
 """Environment variable: ``0`` keeps to numpy."""
@@ -29,14 +33,61 @@ def compiled() -> Any:
     return module
 
 
-def write(inputs: Inputs, ops: Packed, ends: Ends, start: int, target: NDArray[Any], dtype: DType) -> int:
-    """Merge one block into `target` (integers of the output type's size).
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """A program that one loop over all models can run: `name` and its own arguments."""
+
+    name: str
+    arguments: tuple[Any, ...]
+
+
+def unrolled_form(ops: Packed, ends: Ends, *, delta: bool) -> Unrolled | None:
+    """The one loop that does what the program does, if there is one."""
+    codes = tuple(ops.codes)
+    if not codes and ends.ending == Ending.WEIGHTED:
+        return Unrolled("add", (ends.shares,))
+    if not delta:
+        return None
+    if not codes and ends.ending == Ending.CHANGED and ends.scalars[3] == 0:
+        return Unrolled("changed", ())
+    trimmed = codes[:1] == (Code.KEEP,)
+    if codes[int(trimmed) :] != (Code.SCALE, Code.ELECT) or (trimmed and not np.isinf(ops.high[0]).all()):
+        return None
+    if ops.low[-1, 0] != 0 or ends.ending not in (Ending.DISJOINT, Ending.TOTAL) or (ends.later != 1).any():
+        return None
+    low = ops.low[0] if trimmed else np.zeros(ops.low.shape[1], np.float32)
+    return Unrolled("elect", (low, ops.low[-2], ends.shares, ops.high[-1, 0], ends.ending == Ending.DISJOINT))
+
+
+def _write_unrolled(form: Unrolled, inputs: Inputs, ends: Ends, target: NDArray[Any], dtype: DType) -> int:
+    from solera.ops.kernels import unrolled
+
+    addresses = np.array([bits.ctypes.data for bits in inputs.bits], np.int64)
+    loop = getattr(unrolled, f"{form.name}_{inputs.models}")
+    reading = _reading(inputs.dtypes)
+    out = (target.ctypes.data, OUTPUTS[dtype], target.itemsize)
+    return int(loop(inputs.elements, addresses, *reading, inputs.delta, *form.arguments, ends.scalars, *out))
+
+
+def write(
+    inputs: Inputs,
+    ops: Packed,
+    ends: Ends,
+    start: int,
+    target: NDArray[Any],
+    dtype: DType,
+    unrolled: Unrolled | None = None,
+) -> int:
+    """Merge one block into `target` (integers of the output type's size), by one loop where there is one for it.
 
     Returns 0; or 1 for an input that is not finite, 2 for a result that does not fit float16.
     """
     fast = compiled()
     if fast is None:
         return plain.write(inputs, ops, ends, start, target, dtype)
+    if unrolled is not None and inputs.models <= MOST and all(d is DType.BF16 for d in inputs.dtypes):
+        if (code := _write_unrolled(unrolled, inputs, ends, target, dtype)) != 1:
+            return code
     result = fast.write(
         *_given(inputs, ops, start),
         ends.ending,

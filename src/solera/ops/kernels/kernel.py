@@ -168,6 +168,7 @@ class Bound:
     delta: bool
     ops: Packed
     ends: Ends
+    unrolled: engine.Unrolled | None = None
 
     def write(
         self,
@@ -183,7 +184,7 @@ class Bound:
         if inputs.elements == 0:
             return None
         target = out.reshape(-1).view(f"i{out_dtype.itemsize}")
-        code = engine.write(inputs, self.ops, self.ends, start, target, out_dtype)
+        code = engine.write(inputs, self.ops, self.ends, start, target, out_dtype, self.unrolled)
         if code == 0:
             return None
         if code == 1:
@@ -214,7 +215,8 @@ class FusedKernel:
         models = self.models + int(self.recipe.base_as_operand)
         ops = [op for i, stage in enumerate(self.recipe.stages) for op in stage.ops(finished, facts, i)]
         ends = pack_reduction(self.recipe.ending(finished, facts), models)
-        return Bound(self.recipe, self.delta, pack(ops, models), ends)
+        packed = pack(ops, models)
+        return Bound(self.recipe, self.delta, packed, ends, engine.unrolled_form(packed, ends, delta=self.delta))
 
     def write(
         self,

@@ -18,6 +18,8 @@ from solera.ops.kernels.tree import Partials
 from solera.types import CELL
 
 BUCKETS, INSIDE = 1 << 15, 1 << 16
+FULL = 1 << 31
+"""Elements after which 32-bit counts are carried over."""
 _ZERO, _BEYOND = -1, -2
 
 Bracket = Sequence[int]
@@ -45,18 +47,36 @@ class Unit:
 
 @dataclass(slots=True)
 class Upper:
-    """Counts by upper bits: upper (rows, 2, buckets), zeros (rows); and exact ones inside a bracket."""
+    """Counts by upper bits: upper (rows, 2, buckets) and what it held before it could overflow, total (rows, buckets).
+
+    zeros (rows); and exact counts inside a bracket, lower (rows, width, 64 Ki).
+    """
 
     rows: int
     bracket: Bracket = ()
-    upper: NDArray[np.int64] = field(init=False)
+    seen: int = 0
+    upper: NDArray[np.uint32] = field(init=False)
+    total: NDArray[np.int64] = field(init=False)
     zeros: NDArray[np.int64] = field(init=False)
     lower: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.upper = np.zeros((self.rows, 2, BUCKETS), np.int64)
+        self.upper = np.zeros((self.rows, 2, BUCKETS), np.uint32)
+        self.total = np.zeros((self.rows, BUCKETS), np.int64)
         self.zeros = np.zeros(self.rows, np.int64)
         self.lower = np.zeros((self.rows, BRACKET if self.bracket else 0, INSIDE), np.int64)
+
+    def carry(self, elements: int) -> None:
+        """Make room for that many elements more."""
+        self.seen += elements
+        if self.seen >= FULL:
+            self.total, self.seen = self.counts(), elements
+            self.upper[:] = 0
+
+    def counts(self) -> NDArray[np.int64]:
+        """All counts, (rows, buckets)."""
+        counts: NDArray[np.int64] = self.total + self.upper.sum(1, dtype=np.int64)
+        return counts
 
 
 @dataclass(slots=True)
@@ -91,14 +111,19 @@ class OrderFold:
         """Count one block; False where an input is not finite."""
         given = (unit.inputs, unit.ops, unit.start, self.wants.spread)
         if isinstance(state, Upper):
+            state.carry(unit.inputs.elements)
             firsts = np.array(state.bracket or (0,) * state.rows, np.int64)
             return engine.count(*given, state.upper, state.zeros, firsts, state.lower)
         return engine.count_inside(*given, state.rows, state.buckets, state.tables)
 
     def merge(self, left: Any, right: Any) -> Any:
         """Join two states of one round and bracket."""
-        for name in ("upper", "zeros", "lower") if isinstance(left, Upper) else ("tables",):
-            getattr(left, name).__iadd__(getattr(right, name))
+        if isinstance(left, Lower):
+            left.tables += right.tables
+            return left
+        left.total = left.total + right.counts()
+        left.zeros += right.zeros
+        left.lower += right.lower
         return left
 
     def finish(self, round_: int, state: Upper | Lower) -> Any:  # noqa: ARG002
@@ -127,7 +152,7 @@ class OrderFold:
         return tuple(firsts)
 
     def _places(self, state: Upper) -> tuple[tuple[tuple[int, int], ...], ...]:
-        below = state.upper.sum(1).cumsum(1)
+        below = state.counts().cumsum(1)
         return tuple(
             tuple(_bucket(row, rank) for rank in self.wants.ranks(k, int(row[-1]), int(row[-1]) - int(zeros)))
             for k, (row, zeros) in enumerate(zip(below, state.zeros, strict=True))

@@ -42,7 +42,7 @@ def count(
     if rows is None:
         return False
     for k, bits in enumerate(_sizes(variance(rows)[None] if spread else rows)):
-        upper[k, 0] += np.bincount(bits >> 16, minlength=upper.shape[-1])
+        upper[k, 0] += np.bincount(bits >> 16, minlength=upper.shape[-1]).astype(np.uint32)
         zeros[k] += int((bits == 0).sum())
         for place in range(lower.shape[1]):
             lower[k, place] += np.bincount(bits[bits >> 16 == firsts[k] + place] & 0xFFFF, minlength=65_536)

@@ -1,0 +1,1398 @@
+"""The commonest merges of bfloat16, all models in one loop. Made by `unroll.py`; do not edit.
+
+Each reads its operands once, keeps every value in a register and writes the result over the tile that held the base.
+Returns 1 where something is not finite: an input, or a sum of finite inputs, which `compiled.write` tells apart.
+"""
+
+# ruff: noqa: E501, D103, ANN001, ANN201, PLR0912, C901
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from solera.ops.kernels.compiled import OPTIONS, TILE, bits_of, marked, narrow, of_brain, pointer_2, widen
+
+INFINITE = np.int32(0x7F800000)
+NONE, ONE = np.float32(0), np.float32(1)
+
+
+@njit(**OPTIONS)
+def add_1(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0 = weights[0]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        bad = np.int32(0)
+        if delta and divisor == 1:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + v * factor
+        elif delta:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + (v / divisor) * factor
+        elif divisor == 1:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = v * factor
+        else:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = (v / divisor) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def elect_1(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0 = low[0]
+    w0 = weights[0]
+    s0 = shares[0]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        bad = np.int32(0)
+        if divide:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                bad |= marked(bits_of(t0), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                vote = t0
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                v = (t0 if a0 else NONE)
+                d = (s0 if a0 else NONE * s0)
+                row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                bad |= marked(bits_of(t0), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                vote = t0
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                v = (t0 if a0 else NONE)
+                row[i] = base + v * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def changed_1(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        bad = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            bad |= marked(bits_of(t0), INFINITE)
+            a0 = ONE if abs(t0) > small else NONE
+            sharing = a0
+            v = t0 * a0
+            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def add_2(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1 = weights[0], weights[1]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        bad = np.int32(0)
+        if delta and divisor == 1:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + v * factor
+        elif delta:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + (v / divisor) * factor
+        elif divisor == 1:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = v * factor
+        else:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = (v / divisor) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def elect_2(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1 = low[0], low[1]
+    w0, w1 = weights[0], weights[1]
+    s0, s1 = shares[0], shares[1]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        bad = np.int32(0)
+        if divide:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                bad |= marked(bits_of(t0 + t1), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                vote = t0 + t1
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
+                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1)
+                row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                bad |= marked(bits_of(t0 + t1), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                vote = t0 + t1
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
+                row[i] = base + v * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def changed_2(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        bad = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            bad |= marked(bits_of(t0 + t1), INFINITE)
+            a0 = ONE if abs(t0) > small else NONE
+            a1 = ONE if abs(t1) > small else NONE
+            sharing = a0 + a1
+            v = t0 * a0 + t1 * a1
+            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def add_3(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2 = weights[0], weights[1], weights[2]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        bad = np.int32(0)
+        if delta and divisor == 1:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + v * factor
+        elif delta:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + (v / divisor) * factor
+        elif divisor == 1:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = v * factor
+        else:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = (v / divisor) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def elect_3(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2 = low[0], low[1], low[2]
+    w0, w1, w2 = weights[0], weights[1], weights[2]
+    s0, s1, s2 = shares[0], shares[1], shares[2]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        bad = np.int32(0)
+        if divide:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                vote = t0 + t1 + t2
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
+                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2)
+                row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                vote = t0 + t1 + t2
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
+                row[i] = base + v * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def changed_3(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        bad = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            bad |= marked(bits_of(t0 + t1 + t2), INFINITE)
+            a0 = ONE if abs(t0) > small else NONE
+            a1 = ONE if abs(t1) > small else NONE
+            a2 = ONE if abs(t2) > small else NONE
+            sharing = a0 + a1 + a2
+            v = t0 * a0 + t1 * a1 + t2 * a2
+            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def add_4(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        bad = np.int32(0)
+        if delta and divisor == 1:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                v = v + (of_brain(x3[i]) - base) * w3
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + v * factor
+        elif delta:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                v = v + (of_brain(x3[i]) - base) * w3
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + (v / divisor) * factor
+        elif divisor == 1:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                v = v + of_brain(x3[i]) * w3
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = v * factor
+        else:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                v = v + of_brain(x3[i]) * w3
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = (v / divisor) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def elect_4(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2, l3 = low[0], low[1], low[2], low[3]
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    s0, s1, s2, s3 = shares[0], shares[1], shares[2], shares[3]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        bad = np.int32(0)
+        if divide:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2 + t3), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                vote = t0 + t1 + t2 + t3
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
+                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3)
+                row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2 + t3), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                vote = t0 + t1 + t2 + t3
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
+                row[i] = base + v * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def changed_4(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        bad = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            t3 = (of_brain(x3[i]) - base)
+            bad |= marked(bits_of(t0 + t1 + t2 + t3), INFINITE)
+            a0 = ONE if abs(t0) > small else NONE
+            a1 = ONE if abs(t1) > small else NONE
+            a2 = ONE if abs(t2) > small else NONE
+            a3 = ONE if abs(t3) > small else NONE
+            sharing = a0 + a1 + a2 + a3
+            v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3
+            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def add_5(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        bad = np.int32(0)
+        if delta and divisor == 1:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                v = v + (of_brain(x3[i]) - base) * w3
+                v = v + (of_brain(x4[i]) - base) * w4
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + v * factor
+        elif delta:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                v = v + (of_brain(x3[i]) - base) * w3
+                v = v + (of_brain(x4[i]) - base) * w4
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + (v / divisor) * factor
+        elif divisor == 1:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                v = v + of_brain(x3[i]) * w3
+                v = v + of_brain(x4[i]) * w4
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = v * factor
+        else:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                v = v + of_brain(x3[i]) * w3
+                v = v + of_brain(x4[i]) * w4
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = (v / divisor) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def elect_5(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2, l3, l4 = low[0], low[1], low[2], low[3], low[4]
+    w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
+    s0, s1, s2, s3, s4 = shares[0], shares[1], shares[2], shares[3], shares[4]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        bad = np.int32(0)
+        if divide:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                vote = t0 + t1 + t2 + t3 + t4
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
+                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4)
+                row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                vote = t0 + t1 + t2 + t3 + t4
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
+                row[i] = base + v * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def changed_5(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        bad = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            t3 = (of_brain(x3[i]) - base)
+            t4 = (of_brain(x4[i]) - base)
+            bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
+            a0 = ONE if abs(t0) > small else NONE
+            a1 = ONE if abs(t1) > small else NONE
+            a2 = ONE if abs(t2) > small else NONE
+            a3 = ONE if abs(t3) > small else NONE
+            a4 = ONE if abs(t4) > small else NONE
+            sharing = a0 + a1 + a2 + a3 + a4
+            v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4
+            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def add_6(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        bad = np.int32(0)
+        if delta and divisor == 1:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                v = v + (of_brain(x3[i]) - base) * w3
+                v = v + (of_brain(x4[i]) - base) * w4
+                v = v + (of_brain(x5[i]) - base) * w5
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + v * factor
+        elif delta:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                v = v + (of_brain(x3[i]) - base) * w3
+                v = v + (of_brain(x4[i]) - base) * w4
+                v = v + (of_brain(x5[i]) - base) * w5
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + (v / divisor) * factor
+        elif divisor == 1:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                v = v + of_brain(x3[i]) * w3
+                v = v + of_brain(x4[i]) * w4
+                v = v + of_brain(x5[i]) * w5
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = v * factor
+        else:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                v = v + of_brain(x3[i]) * w3
+                v = v + of_brain(x4[i]) * w4
+                v = v + of_brain(x5[i]) * w5
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = (v / divisor) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def elect_6(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2, l3, l4, l5 = low[0], low[1], low[2], low[3], low[4], low[5]
+    w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    s0, s1, s2, s3, s4, s5 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        bad = np.int32(0)
+        if divide:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
+                vote = t0 + t1 + t2 + t3 + t4 + t5
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
+                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5)
+                row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
+                vote = t0 + t1 + t2 + t3 + t4 + t5
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
+                row[i] = base + v * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def changed_6(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        bad = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            t3 = (of_brain(x3[i]) - base)
+            t4 = (of_brain(x4[i]) - base)
+            t5 = (of_brain(x5[i]) - base)
+            bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
+            a0 = ONE if abs(t0) > small else NONE
+            a1 = ONE if abs(t1) > small else NONE
+            a2 = ONE if abs(t2) > small else NONE
+            a3 = ONE if abs(t3) > small else NONE
+            a4 = ONE if abs(t4) > small else NONE
+            a5 = ONE if abs(t5) > small else NONE
+            sharing = a0 + a1 + a2 + a3 + a4 + a5
+            v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4 + t5 * a5
+            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def add_7(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        bad = np.int32(0)
+        if delta and divisor == 1:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                v = v + (of_brain(x3[i]) - base) * w3
+                v = v + (of_brain(x4[i]) - base) * w4
+                v = v + (of_brain(x5[i]) - base) * w5
+                v = v + (of_brain(x6[i]) - base) * w6
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + v * factor
+        elif delta:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                v = v + (of_brain(x3[i]) - base) * w3
+                v = v + (of_brain(x4[i]) - base) * w4
+                v = v + (of_brain(x5[i]) - base) * w5
+                v = v + (of_brain(x6[i]) - base) * w6
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + (v / divisor) * factor
+        elif divisor == 1:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                v = v + of_brain(x3[i]) * w3
+                v = v + of_brain(x4[i]) * w4
+                v = v + of_brain(x5[i]) * w5
+                v = v + of_brain(x6[i]) * w6
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = v * factor
+        else:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                v = v + of_brain(x3[i]) * w3
+                v = v + of_brain(x4[i]) * w4
+                v = v + of_brain(x5[i]) * w5
+                v = v + of_brain(x6[i]) * w6
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = (v / divisor) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def elect_7(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2, l3, l4, l5, l6 = low[0], low[1], low[2], low[3], low[4], low[5], low[6]
+    w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
+    s0, s1, s2, s3, s4, s5, s6 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        bad = np.int32(0)
+        if divide:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
+                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
+                vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+                a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
+                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6)
+                row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
+                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
+                vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+                a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
+                row[i] = base + v * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def changed_7(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        bad = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            t3 = (of_brain(x3[i]) - base)
+            t4 = (of_brain(x4[i]) - base)
+            t5 = (of_brain(x5[i]) - base)
+            t6 = (of_brain(x6[i]) - base)
+            bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
+            a0 = ONE if abs(t0) > small else NONE
+            a1 = ONE if abs(t1) > small else NONE
+            a2 = ONE if abs(t2) > small else NONE
+            a3 = ONE if abs(t3) > small else NONE
+            a4 = ONE if abs(t4) > small else NONE
+            a5 = ONE if abs(t5) > small else NONE
+            a6 = ONE if abs(t6) > small else NONE
+            sharing = a0 + a1 + a2 + a3 + a4 + a5 + a6
+            v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4 + t5 * a5 + t6 * a6
+            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def add_8(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        x7 = carray(pointer_2(addresses[first + 7] + 2 * at), (m,))
+        bad = np.int32(0)
+        if delta and divisor == 1:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                v = v + (of_brain(x3[i]) - base) * w3
+                v = v + (of_brain(x4[i]) - base) * w4
+                v = v + (of_brain(x5[i]) - base) * w5
+                v = v + (of_brain(x6[i]) - base) * w6
+                v = v + (of_brain(x7[i]) - base) * w7
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + v * factor
+        elif delta:
+            for i in range(m):
+                base = row[i]
+                v = (of_brain(x0[i]) - base) * w0
+                v = v + (of_brain(x1[i]) - base) * w1
+                v = v + (of_brain(x2[i]) - base) * w2
+                v = v + (of_brain(x3[i]) - base) * w3
+                v = v + (of_brain(x4[i]) - base) * w4
+                v = v + (of_brain(x5[i]) - base) * w5
+                v = v + (of_brain(x6[i]) - base) * w6
+                v = v + (of_brain(x7[i]) - base) * w7
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = base + (v / divisor) * factor
+        elif divisor == 1:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                v = v + of_brain(x3[i]) * w3
+                v = v + of_brain(x4[i]) * w4
+                v = v + of_brain(x5[i]) * w5
+                v = v + of_brain(x6[i]) * w6
+                v = v + of_brain(x7[i]) * w7
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = v * factor
+        else:
+            for i in range(m):
+                v = of_brain(x0[i]) * w0
+                v = v + of_brain(x1[i]) * w1
+                v = v + of_brain(x2[i]) * w2
+                v = v + of_brain(x3[i]) * w3
+                v = v + of_brain(x4[i]) * w4
+                v = v + of_brain(x5[i]) * w5
+                v = v + of_brain(x6[i]) * w6
+                v = v + of_brain(x7[i]) * w7
+                bad |= marked(bits_of(v), INFINITE)
+                row[i] = (v / divisor) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def elect_8(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2, l3, l4, l5, l6, l7 = low[0], low[1], low[2], low[3], low[4], low[5], low[6], low[7]
+    w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
+    s0, s1, s2, s3, s4, s5, s6, s7 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6], shares[7]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        x7 = carray(pointer_2(addresses[first + 7] + 2 * at), (m,))
+        bad = np.int32(0)
+        if divide:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                t7 = (of_brain(x7[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
+                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
+                t7 = (t7 if abs(t7) >= l7 else NONE) * w7
+                vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+                a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
+                a7 = ((t7 > 0) & up) | ((t7 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
+                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6) + (s7 if a7 else NONE * s7)
+                row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                t7 = (of_brain(x7[i]) - base)
+                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
+                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
+                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
+                t7 = (t7 if abs(t7) >= l7 else NONE) * w7
+                vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
+                vote = even if vote == 0 else vote
+                up, down = vote > 0, vote < 0
+                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+                a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
+                a7 = ((t7 > 0) & up) | ((t7 < 0) & down)
+                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
+                row[i] = base + v * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def changed_8(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+    tile = np.empty(TILE, np.float32)
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        x7 = carray(pointer_2(addresses[first + 7] + 2 * at), (m,))
+        bad = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            t3 = (of_brain(x3[i]) - base)
+            t4 = (of_brain(x4[i]) - base)
+            t5 = (of_brain(x5[i]) - base)
+            t6 = (of_brain(x6[i]) - base)
+            t7 = (of_brain(x7[i]) - base)
+            bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
+            a0 = ONE if abs(t0) > small else NONE
+            a1 = ONE if abs(t1) > small else NONE
+            a2 = ONE if abs(t2) > small else NONE
+            a3 = ONE if abs(t3) > small else NONE
+            a4 = ONE if abs(t4) > small else NONE
+            a5 = ONE if abs(t5) > small else NONE
+            a6 = ONE if abs(t6) > small else NONE
+            a7 = ONE if abs(t7) > small else NONE
+            sharing = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
+            v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4 + t5 * a5 + t6 * a6 + t7 * a7
+            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if bad != 0:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
