@@ -110,7 +110,7 @@ def keep_band(density: Shares, gamma: Shares) -> Step | None:
 
 
 def keep_row_band(density: Shares, gamma: Shares) -> Step:
-    """Zero the largest and the smallest magnitudes of every row; a single number stays as it is.
+    """Zero the largest and the smallest magnitudes of every row; a single number stays as it is. One sort per row.
 
     Of n entries of a row the int(gamma * n) largest leave, then all but the int(density * n) largest of the rest.
     Equal magnitudes at either end of the band all stay.
