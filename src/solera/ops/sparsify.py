@@ -203,10 +203,9 @@ def drop_by_rank(density: Shares, epsilon: Shares, *, inverse: bool = False) -> 
     def apply(stack: Stack, facts: Facts) -> Stack:
         if stack.values[0].numel() == 0:
             return stack
-        pairs = _pairs(stack, density=density, epsilon=epsilon)
-        rows = as_rows(stack.values, facts)
-        share = torch.stack([keep_probabilities(own, *pair) for own, pair in zip(rows, pairs, strict=True)])
-        share = share.reshape(stack.values.shape)
+        pairs, rows = _pairs(stack, density=density, epsilon=epsilon), as_rows(stack.values, facts)
+        own = [keep_probabilities(row, *pair) for row, pair in zip(rows, pairs, strict=True)]
+        share = torch.stack(own).reshape(stack.values.shape)
         keep = draws(stack, facts) < (share * 2.0**DRAW_BITS).to(torch.int64)
         kept = torch.where(keep, stack.values, 0.0)
         return stack.but((kept / torch.where(keep, share, 1.0)).to(kept.dtype) if inverse else kept)
