@@ -420,8 +420,8 @@ def prepare(  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def tally(row, sizes, places, upper, zeros, first, lower):  # type: ignore[no-untyped-def]
-    """Count a row by the upper bits of its magnitudes, and by the lower bits inside a bracket of buckets.
+def tally(row, places, upper, zeros):  # type: ignore[no-untyped-def]
+    """Count a row by the upper bits of its magnitudes.
 
     Neighbours are counted in tables of their own: equal numbers often stand together, and each would wait for the last.
     """
@@ -429,7 +429,6 @@ def tally(row, sizes, places, upper, zeros, first, lower):  # type: ignore[no-un
     none = np.int32(0)
     for i in range(n):
         size = bits_of(row[i]) & np.int32(0x7FFFFFFF)
-        sizes[i] = size
         places[i] = np.uint16(np.uint32(size) >> np.uint32(16))
         none += np.int32(1) if row[i] == 0 else np.int32(0)
     zeros[0] += none
@@ -439,8 +438,31 @@ def tally(row, sizes, places, upper, zeros, first, lower):  # type: ignore[no-un
         odd[places[2 * i + 1]] += np.uint32(1)
     if n % 2:
         even[places[n - 1]] += np.uint32(1)
-    if lower.shape[0] > 0:
-        inside(sizes[:n], first, lower)
+
+
+@njit(**OPTIONS)
+def bracketed(row, sizes, first, below, lower):  # type: ignore[no-untyped-def]
+    """Count exactly what falls into the buckets [first, first + len(lower)), and how much lies below them.
+
+    Few numbers fall in, so sixteen at a time are looked at together and mostly passed over.
+    """
+    n = row.shape[0]
+    start = np.int32(first) << np.int32(16)
+    width = np.uint32(lower.shape[0]) << np.uint32(16)
+    under = np.int32(0)
+    for i in range(n):
+        size = bits_of(row[i]) & np.int32(0x7FFFFFFF)
+        sizes[i] = size
+        under += np.int32(1) if size < start else np.int32(0)
+    below[0] += under
+    for at in range(n // 16):
+        group = sizes[16 * at : 16 * at + 16]
+        hit = np.uint32(0)
+        for j in range(16):
+            hit |= np.uint32(1) if np.uint32(group[j] - start) < width else np.uint32(0)
+        if hit != 0:
+            inside(group, first, lower)
+    inside(sizes[n // 16 * 16 : n], first, lower)
 
 
 @njit(**OPTIONS)
@@ -456,23 +478,50 @@ def inside(sizes, first, lower):  # type: ignore[no-untyped-def]
 @njit(**OPTIONS)
 def count(  # type: ignore[no-untyped-def]
     n, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars,
-    spread, upper, zeros, firsts, lower,
+    spread, upper, zeros,
 ):
     """Histogram of magnitudes, a row per model (or one row of variances); returns whether all input is finite."""
     models = addresses.shape[0] - (1 if delta else 0)
     T = np.empty((models, TILE), np.float32)
     base, one, two = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    bits, places = np.empty(TILE, np.int32), np.empty(TILE, np.uint16)
+    places = np.empty(TILE, np.uint16)
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
         if not prepare(T, base, one, two, at, m, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars):
             return False
         if spread:
             variance(T, m, one, two)
-            tally(two[:m], bits, places, upper[0], zeros[0:1], firsts[0], lower[0])
+            tally(two[:m], places, upper[0], zeros[0:1])
         else:
             for k in range(models):
-                tally(T[k, :m], bits, places, upper[k], zeros[k : k + 1], firsts[k], lower[k])
+                tally(T[k, :m], places, upper[k], zeros[k : k + 1])
+    return True
+
+
+@njit(**OPTIONS)
+def count_bracket(  # type: ignore[no-untyped-def]
+    n, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars,
+    spread, firsts, below, zeros, lower,
+):
+    """Exact counts inside brackets (rows, brackets) and numbers below them; returns whether all input is finite."""
+    models = addresses.shape[0] - (1 if delta else 0)
+    T = np.empty((models, TILE), np.float32)
+    base, one, two = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32)
+    bits = np.empty(TILE, np.int32)
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        if not prepare(T, base, one, two, at, m, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars):
+            return False
+        if spread:
+            variance(T, m, one, two)
+        for k in range(firsts.shape[0]):
+            row = two[:m] if spread else T[k, :m]
+            none = np.int32(0)
+            for i in range(m):
+                none += np.int32(1) if row[i] == 0 else np.int32(0)
+            zeros[k] += none
+            for b in range(firsts.shape[1]):
+                bracketed(row, bits, firsts[k, b], below[k, b : b + 1], lower[k, b])
     return True
 
 

@@ -102,8 +102,13 @@ def write(
 
 
 def count(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
-    """Histogram of magnitudes: rest is (spread, upper, zeros, firsts, lower), changed in place."""
+    """Histogram of magnitudes: rest is (spread, upper, zeros), changed in place."""
     return _call("count", inputs, ops, start, *rest)
+
+
+def count_bracket(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
+    """Exact counts inside brackets: rest is (spread, firsts, below, zeros, lower), changed in place."""
+    return _call("count_bracket", inputs, ops, start, *rest)
 
 
 def count_inside(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:

@@ -22,10 +22,10 @@ FULL = 1 << 31
 """Elements after which 32-bit counts are carried over."""
 _ZERO, _BEYOND = -1, -2
 
-Bracket = Sequence[int]
-"""First of the buckets, one per row, inside which a counting pass already counts exactly."""
+Bracket = tuple[tuple[int, ...], ...]
+"""For every row, the first bucket of each range inside which one pass counts exactly."""
 
-BRACKET = 3
+BRACKET = 4
 """Buckets in a bracket; each is about 0.6 % wide."""
 
 
@@ -47,24 +47,18 @@ class Unit:
 
 @dataclass(slots=True)
 class Upper:
-    """Counts by upper bits: upper (rows, 2, buckets) and what it held before it could overflow, total (rows, buckets).
-
-    zeros (rows); and exact counts inside a bracket, lower (rows, width, 64 Ki).
-    """
+    """Counts by upper bits: upper (rows, 2, buckets), what it held before it could overflow, total, and zeros (rows)."""
 
     rows: int
-    bracket: Bracket = ()
     seen: int = 0
     upper: NDArray[np.uint32] = field(init=False)
     total: NDArray[np.int64] = field(init=False)
     zeros: NDArray[np.int64] = field(init=False)
-    lower: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         self.upper = np.zeros((self.rows, 2, BUCKETS), np.uint32)
         self.total = np.zeros((self.rows, BUCKETS), np.int64)
         self.zeros = np.zeros(self.rows, np.int64)
-        self.lower = np.zeros((self.rows, BRACKET if self.bracket else 0, INSIDE), np.int64)
 
     def carry(self, elements: int) -> None:
         """Make room for that many elements more."""
@@ -77,6 +71,37 @@ class Upper:
         """All counts, (rows, buckets)."""
         counts: NDArray[np.int64] = self.total + self.upper.sum(1, dtype=np.int64)
         return counts
+
+
+@dataclass(slots=True)
+class Bracketed:
+    """Exact counts inside brackets: lower (rows, brackets, width, 64 Ki), with all that lies below, zeros and elements."""
+
+    bracket: Bracket
+    elements: int = 0
+    firsts: NDArray[np.int64] = field(init=False)
+    below: NDArray[np.int64] = field(init=False)
+    zeros: NDArray[np.int64] = field(init=False)
+    lower: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.firsts = np.array(self.bracket, np.int64)
+        self.below = np.zeros_like(self.firsts)
+        self.zeros = np.zeros(len(self.bracket), np.int64)
+        self.lower = np.zeros((*self.firsts.shape, BRACKET, INSIDE), np.int64)
+
+    def value(self, row: int, rank: int) -> float | None:
+        """The magnitude at a rank; None where no bracket holds it."""
+        if rank < 0:
+            return 0.0
+        if rank >= self.elements:
+            return math.inf
+        for first, below, lower in zip(self.firsts[row], self.below[row], self.lower[row], strict=True):
+            running = lower.ravel().cumsum()
+            if below <= rank < below + running[-1]:
+                bits = (int(first) << 16) + int(np.searchsorted(running, rank - below, side="right"))
+                return float(np.array(bits, np.int32).view(np.float32))
+        return None
 
 
 @dataclass(slots=True)
@@ -103,27 +128,31 @@ class OrderFold:
     models: int
     rounds: int = 2
 
-    def init(self, round_: int, previous: Any, bracket: Bracket = ()) -> Upper | Lower:
-        """Empty state."""
-        return Upper(1 if self.wants.spread else self.models, bracket) if round_ == 0 else Lower(previous)
+    def init(self, round_: int, previous: Any, bracket: Bracket = ()) -> Upper | Lower | Bracketed:
+        """Empty state; with a bracket, that of a pass which may find all at once."""
+        if round_ == 0 and bracket:
+            return Bracketed(bracket)
+        return Upper(1 if self.wants.spread else self.models) if round_ == 0 else Lower(previous)
 
-    def add(self, state: Upper | Lower, unit: Unit) -> bool:
+    def add(self, state: Upper | Lower | Bracketed, unit: Unit) -> bool:
         """Count one block; False where an input is not finite."""
         given = (unit.inputs, unit.ops, unit.start, self.wants.spread)
-        if isinstance(state, Upper):
-            state.carry(unit.inputs.elements)
-            firsts = np.array(state.bracket or (0,) * state.rows, np.int64)
-            return engine.count(*given, state.upper, state.zeros, firsts, state.lower)
-        return engine.count_inside(*given, state.rows, state.buckets, state.tables)
+        if isinstance(state, Bracketed):
+            state.elements += unit.inputs.elements
+            return engine.count_bracket(*given, state.firsts, state.below, state.zeros, state.lower)
+        if isinstance(state, Lower):
+            return engine.count_inside(*given, state.rows, state.buckets, state.tables)
+        state.carry(unit.inputs.elements)
+        return engine.count(*given, state.upper, state.zeros)
 
     def merge(self, left: Any, right: Any) -> Any:
         """Join two states of one round and bracket."""
-        if isinstance(left, Lower):
-            left.tables += right.tables
+        if isinstance(left, Upper):
+            left.total = left.total + right.counts()
+            left.zeros += right.zeros
             return left
-        left.total = left.total + right.counts()
-        left.zeros += right.zeros
-        left.lower += right.lower
+        for name in ("tables",) if isinstance(left, Lower) else ("elements", "below", "zeros", "lower"):
+            setattr(left, name, getattr(left, name) + getattr(right, name))
         return left
 
     def finish(self, round_: int, state: Upper | Lower) -> Any:  # noqa: ARG002
@@ -133,23 +162,21 @@ class OrderFold:
         tables = {(int(r), int(b)): t for r, b, t in zip(state.rows, state.buckets, state.tables, strict=True)}
         return tuple(tuple(_value(tables, row, *p) for p in places) for row, places in enumerate(state.selected))
 
-    def settled(self, state: Upper) -> Any:
-        """The magnitudes after round 0, where the bracket held; else None."""
-        places = self._places(state)
-        tables = {
-            (row, first + i): state.lower[row, i] for row, first in enumerate(state.bracket) for i in range(BRACKET)
-        }
-        if any(b >= 0 and (row, b) not in tables for row, ranks in enumerate(places) for b, _ in ranks):
+    def settled(self, state: Any) -> Any:
+        """The magnitudes, after a pass with a bracket that held; else None."""
+        if not isinstance(state, Bracketed):
             return None
-        return tuple(tuple(_value(tables, row, *p) for p in ranks) for row, ranks in enumerate(places))
+        found = tuple(
+            tuple(state.value(row, rank) for rank in self.wants.ranks(row, state.elements, state.elements - int(none)))
+            for row, none in enumerate(state.zeros)
+        )
+        return None if any(value is None for values in found for value in values) else found
 
-    def guess(self, state: Upper) -> Bracket:
-        """A bracket from the counts of a sample: around the bucket of the first rank that has one."""
-        firsts = []
-        for ranks in self._places(state):
-            bucket = next((b for b, _ in ranks if b >= 0), 0)
-            firsts.append(max(bucket - BRACKET // 2, 0))
-        return tuple(firsts)
+    def guess(self, state: Any) -> Bracket:
+        """A bracket from the counts of a sample: around the bucket of every rank."""
+        if not isinstance(state, Upper):
+            return ()
+        return tuple(tuple(max(b - BRACKET // 2, 0) for b, _ in ranks) for ranks in self._places(state))
 
     def _places(self, state: Upper) -> tuple[tuple[tuple[int, int], ...], ...]:
         below = state.counts().cumsum(1)

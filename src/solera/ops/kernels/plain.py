@@ -34,9 +34,7 @@ def write(inputs: Inputs, ops: Packed, ends: Ends, start: int, target: NDArray[A
     return 2 if dtype is DType.F16 and first_nonfinite(target, dtype) >= 0 else 0
 
 
-def count(
-    inputs: Inputs, ops: Packed, start: int, spread: bool, upper: Any, zeros: Any, firsts: Any, lower: Any  # noqa: FBT001
-) -> bool:
+def count(inputs: Inputs, ops: Packed, start: int, spread: bool, upper: Any, zeros: Any) -> bool:  # noqa: FBT001
     """Histogram of magnitudes; see `compiled.count`."""
     rows = _stream(inputs, ops, start)
     if rows is None:
@@ -44,8 +42,22 @@ def count(
     for k, bits in enumerate(_sizes(variance(rows)[None] if spread else rows)):
         upper[k, 0] += np.bincount(bits >> 16, minlength=upper.shape[-1]).astype(np.uint32)
         zeros[k] += int((bits == 0).sum())
-        for place in range(lower.shape[1]):
-            lower[k, place] += np.bincount(bits[bits >> 16 == firsts[k] + place] & 0xFFFF, minlength=65_536)
+    return True
+
+
+def count_bracket(
+    inputs: Inputs, ops: Packed, start: int, spread: bool, firsts: Any, below: Any, zeros: Any, lower: Any  # noqa: FBT001
+) -> bool:
+    """Exact counts inside brackets; see `compiled.count_bracket`."""
+    rows = _stream(inputs, ops, start)
+    if rows is None:
+        return False
+    for k, bits in enumerate(_sizes(variance(rows)[None] if spread else rows)):
+        zeros[k] += int((bits == 0).sum())
+        for b, first in enumerate(firsts[k]):
+            below[k, b] += int((bits < (first << 16)).sum())
+            inside = bits[(bits >= (first << 16)) & (bits < ((first + lower.shape[2]) << 16))] - np.int32(first << 16)
+            lower[k, b] += np.bincount(inside, minlength=lower[k, b].size).reshape(lower[k, b].shape)
     return True
 
 
