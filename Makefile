@@ -60,7 +60,8 @@ demo: $(READY) ## train four small experts here, merge them with several methods
 	@$(BIN)/python examples/demo/demo.py
 
 docs: $(READY) ## write the generated pages again (docs/methods, docs/parity.md)
-	@$(BIN)/python tools/pages.py
+	@$(BIN)/python -m solera.registry.generate
+	@$(BIN)/python tools/goldens/parity_table.py --write docs/parity.md
 
 clean: ## remove what tests and the demo wrote
 	@rm -rf demo-out build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
