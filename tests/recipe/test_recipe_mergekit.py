@@ -115,19 +115,19 @@ def listed(*names):
         ("ties", "base", "base a b", "a b", "base", "base"),
         ("ties", "base", "a base b", "a b", "base", "base"),
         ("ties", "base", "a b", "a b", "base", "base"),
-        ("linear", None, "a b", "a b", None, "a"),
+        ("linear", None, "a b", "a b", None, None),
         ("linear", "b", "a b", "a b", None, "b"),
         ("linear", "base", "a b", "a b", None, "base"),
         ("nuslerp", "base", "a b", "a b", "base", "base"),
         ("nuslerp", "base", "a base b", "a b", "base", "base"),
-        ("nuslerp", None, "a b", "a b", None, "a"),
+        ("nuslerp", None, "a b", "a b", None, None),
     ],
 )
 def test_who_is_the_base(method, base, names, models, maths_base, donor):
     got = merge(listed(*names.split()), method, base)
     assert [o.model.path for o in got.merge.models] == models.split()
     assert got.merge.base == (None if maths_base is None else ModelRef(maths_base))
-    assert got.output.layout_from == ModelRef(donor)
+    assert got.output.layout_from == (None if donor is None else ModelRef(donor))
 
 
 def test_slerp_starts_at_the_base():

@@ -53,8 +53,10 @@ class _Writer:
         return head | self.part(merge) | ({"parameters": parameters} if parameters else {})
 
     def plain_base(self, merge: Merge, layout_from: ModelRef | None, *, based: bool) -> Any:
-        """`base_model` where there is no base: only where files come from, and only if it is listed."""
-        usable = not based and layout_from in [o.model for o in merge.models]
+        """`base_model` where there is no base: only where files come from, and only if it adds no model."""
+        lists = [node.models for node in (merge, *merge.modules.values()) if node.models]
+        listed = all(layout_from in [operand.model for operand in models] for models in lists)
+        usable = not based and layout_from is not None and listed
         _expect(usable or layout_from is None or layout_from == donor(merge))
         return self.model(layout_from) if usable else None
 
