@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from solera.app.checking import check
+    from solera.app.comparing import diff
+    from solera.app.inspecting import inspect
     from solera.app.loading import load, methods, save
+    from solera.app.machine import doctor
     from solera.app.merging import merge
+    from solera.app.pushing import push
     from solera.app.report import MergeReport
+    from solera.app.trying import try_out
     from solera.plan import plan
 
 _HOMES = {
@@ -20,9 +25,27 @@ _HOMES = {
     "load": "app.loading",
     "save": "app.loading",
     "methods": "app.loading",
+    "inspect": "app.inspecting",
+    "diff": "app.comparing",
+    "doctor": "app.machine",
+    "push": "app.pushing",
+    "try_out": "app.trying",
 }
 
-__all__ = ["MergeReport", "check", "load", "merge", "methods", "plan", "save"]
+__all__ = [
+    "MergeReport",
+    "check",
+    "diff",
+    "doctor",
+    "inspect",
+    "load",
+    "merge",
+    "methods",
+    "plan",
+    "push",
+    "save",
+    "try_out",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,9 +12,9 @@ from solera.cli.shown import guarded, rows, say, say_json
 @guarded
 def doctor(*, as_json: AsJson = False) -> None:
     """Show what this machine has and lacks, with the line that installs each missing extra."""
-    from solera.app.machine import doctor as look
+    from solera import app
 
-    found = look()
+    found = app.doctor()
     say_json(found) if as_json else say(_report(found))
 
 

@@ -30,9 +30,9 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show what a model holds: layers, roles, dtypes, totals."""
-    from solera.app.inspecting import inspect as look
+    from solera import app
 
-    found = look(model, digests=digests)
+    found = app.inspect(model, digests=digests)
     if as_json:
         say_json(found)
         return
@@ -71,9 +71,9 @@ def _tensor(row: Mapping[str, Any]) -> str:
 @guarded
 def diff(a: Model, b: Model, *, as_json: AsJson = False) -> None:
     """Show where two models differ: norms by role and layer, shapes, settings. Exit code 1 if they do."""
-    from solera.app.comparing import diff as compare
+    from solera import app
 
-    found = compare(a, b)
+    found = app.diff(a, b)
     say_json(found) if as_json else say(_differences(found))
     if not found["equal"]:
         raise typer.Exit(1)
@@ -125,7 +125,8 @@ def try_(
     as_json: AsJson = False,
 ) -> None:
     """Let merge, base and models continue a prompt, side by side (extra `hf`)."""
-    from solera.app.trying import side_by_side, try_out
+    from solera import app
+    from solera.app.trying import side_by_side
 
-    answers = try_out(model, prompt, tokens=tokens)
+    answers = app.try_out(model, prompt, tokens=tokens)
     say_json([asdict(answer) for answer in answers]) if as_json else say(side_by_side(answers))

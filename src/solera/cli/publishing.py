@@ -25,10 +25,10 @@ def push(
     as_json: AsJson = False,
 ) -> None:
     """Upload a merged model to the Hugging Face Hub."""
-    from solera.app.pushing import push as upload
+    from solera import app
     from solera.plan.explain import size
 
-    said = upload(folder, repo, private=not public, message=message, dry_run=dry_run)
+    said = app.push(folder, repo, private=not public, message=message, dry_run=dry_run)
     if as_json:
         say_json(said)
         return
