@@ -8,23 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conftest import llama_config, recipe, ref, tensors, write_model
 
 import solera
 from solera.errors import NonFinite, NoSpace, RunError, SourceChanged, TargetInUse
 from solera.recipe.values import Merge, Operand, Output, Recipe
 from solera.types import DType
-
-METHODS = [
-    ("linear", None, False, {}),
-    ("ties", None, True, {"density": 0.3}),
-    ("ties", "official", True, {"density": 0.3}),
-    ("dare_ties", None, True, {"density": 0.5}),
-    ("della", None, True, {}),
-    ("sce", None, True, {"select_topk": 0.3}),
-    ("model_stock", None, True, {}),
-    ("karcher", None, False, {}),
-]
+from tests.conftest import llama_config, recipe, ref, tensors, write_model
+from tests.execute.cases import METHODS
 
 
 @pytest.mark.parametrize(("method", "variant", "based", "parameters"), METHODS)

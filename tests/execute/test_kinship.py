@@ -1,9 +1,9 @@
 """Models that are no children of the base are noticed while they are merged."""
 
 import numpy as np
-from tests.conftest import llama_config, recipe, tensors, write_model
 
 import solera
+from tests.conftest import llama_config, recipe, tensors, write_model
 
 
 def test_a_model_of_another_parent_is_called_far(zoo, tmp_path):

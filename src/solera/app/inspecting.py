@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -98,10 +97,12 @@ def _place(leaves: list[Leaf]) -> Mapping[str, Any]:
 
 
 def digest_of(source: Source, reader: FileReader) -> str:
-    """BLAKE2b (16 bytes) of a tensor's bytes, as they would be written; a block at a time."""
+    """BLAKE3 of a tensor's bytes, as they would be written; a block at a time."""
     from solera.checkpoints.writer import tensor_bytes
 
-    hasher = hashlib.blake2b(digest_size=16)
+    from solera.checkpoints.identity import hasher
+
+    digest = hasher()
     for start in range(0, source.spec.numel, BLOCK):
-        hasher.update(tensor_bytes(source.read(reader, start, min(start + BLOCK, source.spec.numel))))
-    return hasher.hexdigest()
+        digest.update(tensor_bytes(source.read(reader, start, min(start + BLOCK, source.spec.numel))))
+    return digest.hexdigest()

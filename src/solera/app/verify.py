@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from solera.checkpoints import FileReader, open_checkpoint
 from solera.checkpoints.contract import Checkpoint
+from solera.checkpoints.identity import hasher
 from solera.errors import CorruptFile, NotFound
 
 MANIFEST = "solera.json"
@@ -68,7 +68,7 @@ def _same(checkpoint: Checkpoint, name: str, chunks: list[tuple[int, str]], read
         return False
     for nbytes, digest in chunks:
         data = tensor_bytes(source.read(reader, start, start + nbytes // size))
-        if hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
+        if hasher().update(data).hexdigest() != digest:
             return False
         start += nbytes // size
     return True

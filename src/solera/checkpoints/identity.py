@@ -5,10 +5,11 @@ The digest depends on type, shape and bytes alone: not on the file, its shards, 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from blake3 import blake3
 
 from solera.checkpoints.contract import ByteReader, Checkpoint, Source
 from solera.checkpoints.reader import FileReader
@@ -27,6 +28,16 @@ class ModelDigest:
     tensors: Mapping[str, str]
 
 
+def hasher() -> blake3:
+    """A new BLAKE3 hasher: the one digest that tensors, chunks and outputs are known by.
+
+    Example:
+        >>> hasher().update(b"abc").hexdigest()[:8]
+        '6437b3ac'
+    """
+    return blake3()
+
+
 def chunk_digest(data: Any) -> bytes:
     """Digest of one chunk (any contiguous buffer of at most `CHUNK_BYTES`).
 
@@ -34,7 +45,7 @@ def chunk_digest(data: Any) -> bytes:
         >>> len(chunk_digest(b"abc"))
         32
     """
-    return hashlib.blake2b(data, digest_size=32, person=b"solera-chunk").digest()
+    return hasher().update(data).digest()
 
 
 def join_chunks(spec: TensorSpec, chunks: Sequence[bytes]) -> str:
@@ -46,7 +57,7 @@ def join_chunks(spec: TensorSpec, chunks: Sequence[bytes]) -> str:
         64
     """
     head = f"{spec.dtype.value} {list(spec.shape)}\n".encode()
-    return hashlib.blake2b(head + b"".join(chunks), digest_size=32, person=b"solera-tensor").hexdigest()
+    return hasher().update(head + b"".join(chunks)).hexdigest()
 
 
 def join_tensors(tensors: Mapping[str, str]) -> str:
@@ -56,10 +67,10 @@ def join_tensors(tensors: Mapping[str, str]) -> str:
         >>> join_tensors({"a": "1", "b": "2"}) == join_tensors({"b": "2", "a": "1"})
         True
     """
-    hasher = hashlib.blake2b(digest_size=32, person=b"solera-model")
+    digest = hasher()
     for name in sorted(tensors):
-        hasher.update(f"{len(name.encode())} {name} {tensors[name]}\n".encode())
-    return hasher.hexdigest()
+        digest.update(f"{len(name.encode())} {name} {tensors[name]}\n".encode())
+    return digest.hexdigest()
 
 
 def tensor_digest(source: Source, reader: ByteReader) -> str:

@@ -6,7 +6,7 @@ the same bits for every slicing, which the laws and the engine's tests hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from solera.checkpoints.contract import ByteReader
-from solera.errors import NonFinite
-from solera.execute.kinship import Kinship
+from solera.execute.faults import not_finite
+from solera.execute.kinship import SAMPLE, Kinship
 from solera.ops.contract import Chain, Facts, Stack
 from solera.plan.chains import chain_of
 from solera.plan.tasks import Call, Expr, LeafTask, Read, reads_of, tasks_of
@@ -32,6 +32,7 @@ class Engine:
     keep_nonfinite: bool
     block: int
     hold_bytes: int
+    fuse: bool = True
     populations: dict[PopulationKey, Any] = field(default_factory=dict)
     kinship: Kinship = field(default_factory=Kinship)
 
@@ -64,7 +65,8 @@ class LeafRun:
             values = values.to(getattr(torch, read.cast.torch_name))
         values = values.to(compute)
         if not self.engine.keep_nonfinite and not bool(torch.isfinite(values).all()):
-            raise _nonfinite(read, values, start)
+            index = int((~torch.isfinite(values)).nonzero()[0])
+            raise not_finite(read, start + index, float(values[index]))
         return values
 
     def merged(self, task: LeafTask, start: int, stop: int) -> Tensor:
@@ -105,9 +107,13 @@ class LeafRun:
                 torch.sub(read, base, out=values[k])
             else:
                 values[k] = read
-        if task.delta and base is not None and start == 0:
-            self.engine.kinship.look(task.models, values, base)
         return Stack(values.reshape(len(task.operands), *shape), None if base is None else base.reshape(shape))
+
+    def look(self, task: LeafTask) -> None:
+        """Note how far the models of a task are from its base, on its first elements."""
+        if task.delta and task.base is not None and task.numel >= SAMPLE:
+            base, *values = (self.values(part, 0, SAMPLE).numpy() for part in (task.base, *task.operands))
+            self.engine.kinship.look(task.models, values, base)
 
     def finish(self, task: LeafTask, upto: int | None = None) -> list[Any]:
         """Finished summaries of a task's steps, taking those over the tensor that are still missing."""
@@ -221,17 +227,3 @@ def units(expr: Expr, start: int, stop: int, block: int) -> Iterator[tuple[int, 
     size = step_elements(expr, block)
     for low in range(start, stop, size):
         yield low, min(stop, low + size)
-
-
-def _nonfinite(read: Read, values: Tensor, start: int) -> NonFinite:
-    index = int((~torch.isfinite(values)).nonzero()[0])
-    return NonFinite(
-        f"{read.name} holds a value that is not finite.",
-        where=f"{read.model}, element {start + index}",
-        got=float(values[index]),
-        want="finite numbers",
-        fix="repair or leave out that model; `nonfinite: keep` in the recipe merges it as it is",
-    )
-
-
-Finished = Mapping[PopulationKey, Any]

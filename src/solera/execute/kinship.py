@@ -6,11 +6,12 @@ The start of every matrix is looked at, and the median over them decides, so sin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 SAMPLE = 4096
 """Elements looked at, from the start of a tensor."""
@@ -24,16 +25,16 @@ class Kinship:
 
     ratios: dict[str, list[float]] = field(default_factory=dict)
 
-    def look(self, models: tuple[str, ...], deltas: Tensor, base: Tensor) -> None:
+    def look(self, models: Sequence[str], values: Sequence[NDArray[np.floating]], base: NDArray[np.floating]) -> None:
         """Note how long each model's delta is beside the base, on the first elements of a tensor.
 
-        Shape: deltas (models, elements), base (elements,).
+        Shape: every array (elements,); `values` are the models' own weights.
         """
-        length = float(base[:SAMPLE].double().norm())
-        if length == 0 or base.numel() < SAMPLE:
+        length = float(np.linalg.norm(base[:SAMPLE]))
+        if length == 0 or base.size < SAMPLE:
             return
-        for model, delta in zip(models, deltas, strict=True):
-            self.ratios.setdefault(model, []).append(float(delta[:SAMPLE].double().norm()) / length)
+        for model, value in zip(models, values, strict=True):
+            self.ratios.setdefault(model, []).append(float(np.linalg.norm(value[:SAMPLE] - base[:SAMPLE])) / length)
 
     def warnings(self) -> Iterator[str]:
         """A sentence for each model that is far from the base.

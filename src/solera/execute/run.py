@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -13,18 +12,18 @@ from threading import Lock
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from solera.checkpoints.contract import ByteReader
+from solera.checkpoints.identity import hasher
 from solera.checkpoints.shards import ShardLayout
-from solera.checkpoints.writer import PositionedFile, open_for_writing, tensor_bytes
-from solera.errors import Interrupted, NonFinite
-from solera.execute.evaluate import Engine, LeafRun, step_elements, units
+from solera.checkpoints.writer import PositionedFile, open_for_writing
+from solera.errors import Interrupted
+from solera.execute.evaluate import Engine, step_elements, units
 from solera.execute.journal import ChunkKey, Journal, Past, boot_id
-from solera.plan.chains import chain_of
+from solera.execute.makers import Maker, maker_for, makers_for, summary_of
 from solera.plan.cost import Shape
-from solera.plan.tasks import LeafTask, OutputTensor, Part, Plan, PopulationStage, Read
-from solera.types import DType, Event
+from solera.plan.tasks import OutputTensor, Part, Plan, PopulationStage
+from solera.types import Event
 
 CHUNK = 4_194_304
 """Elements per journalled chunk: fixed, so that digests do not depend on threads or memory."""
@@ -143,19 +142,19 @@ def _sweep_all(job: Job, listener: Listener) -> int:
 
 
 def _sweep(job: Job, stage: PopulationStage, listener: Listener) -> Any:
-    summary = chain_of(stage.key[1]).steps[stage.step].summary
-    assert summary is not None
+    makers = makers_for(job.engine, stage.tasks)
+    summary = summary_of(stage, makers)
     result: Any = None
     for round_ in range(stage.rounds):
         progress = Progress(listener, stage.rounds * sum(t.numel for t in stage.tasks), f"summary {stage.step_name}")
 
-        def fold(task: LeafTask, round_: int = round_, previous: Any = result, progress: Progress = progress) -> Any:
-            state = LeafRun(job.engine).fold(task, stage.step, summary.init(round_, previous))
-            progress.add(task.numel)
+        def fold(k: int, round_: int = round_, previous: Any = result, progress: Progress = progress) -> Any:
+            state = makers[k].fold(stage.step, summary.init(round_, previous))
+            progress.add(stage.tasks[k].numel)
             return state
 
         state = summary.init(round_, result)
-        for part in _in_order(job, fold, stage.tasks):
+        for part in _in_order(job, fold, range(len(makers))):
             state = summary.merge(state, part)
         result = summary.finish(round_, state)
     return result
@@ -226,18 +225,18 @@ def _make_part(
 ) -> Iterator[tuple[ChunkKey, int, str, bool]]:
     tensor = job.plan.outputs[piece[0]]
     part = tensor.parts[piece[1]]
-    run = LeafRun(job.engine)
+    maker = maker_for(job.engine, part.expr, tensor.dtype)
     chunks = list(_chunks(part))
     missing = [c for c, (a, b) in enumerate(chunks) if not _finished(job, (*piece, c), tensor, part, a, b, trusted)]
     if len(missing) > 0:
-        run.hold(part.expr)
+        maker.hold(job.engine.hold_bytes)
     for c, (start, stop) in enumerate(chunks):
         key = (*piece, c)
         if job.stop.is_set():
             raise Interrupted("stopped.")
         nbytes = (stop - start) * tensor.dtype.itemsize
         if c in missing:
-            digest = _write_chunk(job, run, tensor, part, start, stop)
+            digest = _write_chunk(job, maker, tensor, part, start, stop)
             job.journal.chunk(key, digest, nbytes)
             yield key, nbytes, digest, False
         else:
@@ -259,30 +258,15 @@ def _finished(job: Job, key: ChunkKey, tensor: OutputTensor, part: Part, start: 
     place, size = job.places[tensor.name], tensor.dtype.itemsize
     with place.file.path.open("rb") as file:
         file.seek(place.offset + (part.start + start) * size)
-        return hashlib.blake2b(file.read((stop - start) * size), digest_size=16).hexdigest() == known[0]
+        return hasher().update(file.read((stop - start) * size)).hexdigest() == known[0]
 
 
-def _write_chunk(job: Job, run: LeafRun, tensor: OutputTensor, part: Part, start: int, stop: int) -> str:
+def _write_chunk(job: Job, maker: Maker, tensor: OutputTensor, part: Part, start: int, stop: int) -> str:
     place, size = job.places[tensor.name], tensor.dtype.itemsize
-    hasher = hashlib.blake2b(digest_size=16)
+    digest = hasher()
     for low in range(start, stop, step := min(step_elements(part.expr, job.engine.block), stop - start)):
         high = min(stop, low + step)
-        data = tensor_bytes(_block(run, part, tensor, low, high))
-        hasher.update(data)
+        data = maker.write(low, high, tensor.dtype)
+        digest.update(data)
         place.file.write(place.offset + (part.start + low) * size, data)
-    return hasher.hexdigest()
-
-
-def _block(run: LeafRun, part: Part, tensor: OutputTensor, low: int, high: int) -> Tensor:
-    if isinstance(part.expr, Read) and part.expr.is_stored_as(tensor.dtype):
-        return run.raw(part.expr, low, high)
-    values = run.merged(part.expr, low, high) if isinstance(part.expr, LeafTask) else run.values(part.expr, low, high)
-    out = values.to(getattr(torch, tensor.dtype.torch_name))
-    if tensor.dtype is DType.F16 and not run.engine.keep_nonfinite and not bool(torch.isfinite(out).all()):
-        raise NonFinite(
-            f"{tensor.name} does not fit float16.",
-            got=f"a magnitude of {float(values.abs().max()):g}",
-            want="at most 65504",
-            fix="set output: {dtype: bfloat16} or float32",
-        )
-    return out
+    return digest.hexdigest()

@@ -1,0 +1,196 @@
+"""The short way: leaves whose method has a fused kernel, and whose operands are plain ranges of files.
+
+Same values as `evaluate`, bit for bit: the kernels are held to the steps by a law, and what they find out first is
+interchangeable with what the steps' summaries find. Bytes go from the file through one kernel into the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solera import registry
+from solera.checkpoints.contract import ByteReader
+from solera.checkpoints.ranges import FileRange
+from solera.errors import NonFinite
+from solera.execute.faults import not_finite, too_large
+from solera.execute.kinship import SAMPLE, Kinship
+from solera.ops.kernels import Bad, Bound, FusedKernel, Leaf, SummaryPass, fused
+from solera.ops.kernels.engine import compiled
+from solera.ops.kernels.formats import raw, widen
+from solera.plan.tasks import Call, Expr, LeafTask, Read
+from solera.types import CELL, DType, Scope
+
+Block = NDArray[np.uint8]
+
+
+@lru_cache(maxsize=4096)
+def kernel_of(call: Call, models: int, *, delta: bool) -> FusedKernel | None:
+    """The fused kernel of a call with its variant's preset filled in; None where there is none, or no compiler."""
+    if compiled() is None:
+        return None
+    preset = registry.card(call.method).variants.get(call.variant or "", {})
+    return fused(call.method, {**preset, **dict(call.parameters)}, models, delta=delta)
+
+
+@dataclass(frozen=True, eq=False)
+class FusedLeaf:
+    """A task that kernels can make: its reads (the base first, if any), their types, its kernel."""
+
+    task: LeafTask
+    kernel: FusedKernel
+    reads: tuple[Read, ...]
+    dtypes: tuple[DType, ...]
+    facts: Leaf
+
+    @property
+    def based(self) -> bool:
+        """Whether the first read is the base."""
+        return self.task.base is not None
+
+
+def fused_leaf(expr: Expr, out: DType | None, *, keep_nonfinite: bool) -> FusedLeaf | None:
+    """The short way to a leaf, or None: nested, adapted, cast or other-typed operands go the long way.
+
+    Args:
+        expr: what to make.
+        out: the type to be written; None when only summaries are taken.
+        keep_nonfinite: NaN and infinity are allowed, which kernels do not offer.
+    """
+    if keep_nonfinite or not isinstance(expr, LeafTask) or expr.compute is not DType.F32:
+        return None
+    parts = (*(() if expr.base is None else (expr.base,)), *expr.operands)
+    reads = tuple(p for p in parts if isinstance(p, Read) and isinstance(p.source, FileRange) and p.cast is None)
+    if len(reads) < len(parts):
+        return None
+    kernel = kernel_of(expr.call, len(expr.operands), delta=expr.delta)
+    dtypes = tuple(read.source.spec.dtype for read in reads)
+    if kernel is None or not kernel.supports(dtypes, out or DType.F32):
+        return None
+    return FusedLeaf(expr, kernel, reads, dtypes, Leaf(expr.shape, expr.leaf, expr.models, expr.seed))
+
+
+class Shared(Protocol):
+    """What a worker needs of the engine."""
+
+    @property
+    def reader(self) -> ByteReader:
+        """Reads and counts bytes."""
+        ...
+
+    @property
+    def block(self) -> int:
+        """Elements per block."""
+        ...
+
+    @property
+    def populations(self) -> Mapping[Any, Any]:
+        """Finished whole-model summaries."""
+        ...
+
+    @property
+    def kinship(self) -> Kinship:
+        """Looks at how far models are from the base."""
+        ...
+
+
+@dataclass(eq=False)
+class FusedRun:
+    """One worker's work on one fused leaf: held bytes, what has been found, the bound kernel."""
+
+    leaf: FusedLeaf
+    engine: Shared
+    held: list[Block] = field(default_factory=list)
+    found: list[Any] | None = None
+    bound: Bound | None = None
+
+    def hold(self, limit: int) -> None:
+        """Read all operands once and keep them, when they are needed again and fit."""
+        leaf = self.leaf
+        again = any(p.scope is Scope.TENSOR for p in leaf.kernel.passes)
+        if again and sum(r.numel * r.source.spec.dtype.itemsize for r in leaf.reads) <= limit:
+            self.held = [self._bytes(read, 0, read.numel) for read in leaf.reads]
+
+    def _bytes(self, read: Read, start: int, stop: int) -> Block:
+        source, size = read.source, read.source.spec.dtype.itemsize
+        assert isinstance(source, FileRange)
+        begin = source.offset + (read.offset + start) * size
+        return self.engine.reader.pread(source.path, begin, (stop - start) * size)
+
+    def _blocks(self, start: int, stop: int) -> tuple[Block | None, list[Block]]:
+        if self.held:
+            sizes = (dtype.itemsize for dtype in self.leaf.dtypes)
+            blocks = [data[start * s : stop * s] for data, s in zip(self.held, sizes, strict=True)]
+        else:
+            blocks = [self._bytes(read, start, stop) for read in self.leaf.reads]
+        return (blocks[0], blocks[1:]) if self.leaf.based else (None, blocks)
+
+    def _cuts(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        size = max(CELL, self.engine.block // CELL * CELL)
+        return ((low, min(stop, low + size)) for low in range(start, stop, size))
+
+    def fold(self, step: int, state: Any) -> Any:
+        """Fold the whole leaf into the state of one step's summary."""
+        found, pass_ = self.finish(step), self.pass_of(step)
+        for start, stop in self._cuts(0, self.leaf.task.numel):
+            base, blocks = self._blocks(start, stop)
+            bad = pass_.add(state, base, blocks, self.leaf.dtypes, found, start, self.leaf.facts)
+            if bad is not None:
+                raise self._nonfinite(bad)
+        return state
+
+    def pass_of(self, step: int) -> SummaryPass:
+        """The pass that a step needs."""
+        return next(p for p in self.leaf.kernel.passes if p.step == step)
+
+    def finish(self, upto: int | None = None) -> list[Any]:
+        """What the steps have to find out, taking what is missing before step `upto`."""
+        if self.found is None:
+            self.found = [None] * len(self.leaf.kernel.recipe.stages)
+        for pass_ in self.leaf.kernel.passes:
+            if upto is not None and pass_.step >= upto:
+                break
+            if self.found[pass_.step] is None:
+                self.found[pass_.step] = self._find(pass_)
+        return self.found
+
+    def _find(self, pass_: SummaryPass) -> Any:
+        if pass_.scope is Scope.POPULATION:
+            return self.engine.populations[self.leaf.task.population, pass_.step]
+        result: Any = None
+        for round_ in range(pass_.rounds):
+            result = pass_.finish(round_, self.fold(pass_.step, pass_.init(round_, result)))
+        return result
+
+    def write(self, start: int, stop: int, out: DType) -> Block:
+        """Elements [start, stop) of the result, as bytes of type `out`."""
+        if self.bound is None:
+            self.bound = self.leaf.kernel.bind(self.finish(), self.leaf.facts)
+        base, blocks = self._blocks(start, stop)
+        if start == 0 and base is not None and self.leaf.task.delta:
+            self._look(base, blocks)
+        target = np.empty((stop - start) * out.itemsize, np.uint8)
+        bad = self.bound.write(base, blocks, self.leaf.dtypes, target, out, start)
+        if bad is not None:
+            raise self._nonfinite(bad)
+        return target
+
+    def _look(self, base: Block, blocks: list[Block]) -> None:
+        heads = [
+            widen(raw(block[: SAMPLE * dtype.itemsize], dtype), dtype)
+            for block, dtype in zip((base, *blocks), self.leaf.dtypes, strict=True)
+        ]
+        self.engine.kinship.look(self.leaf.task.models, heads[1:], heads[0])
+
+    def _nonfinite(self, bad: Bad) -> NonFinite:
+        task = self.leaf.task
+        if bad.operand == -2:
+            return too_large(task.leaf)
+        read = self.leaf.reads[0] if bad.operand == -1 else self.leaf.reads[bad.operand + self.leaf.based]
+        value = read.source.read(self.engine.reader, read.offset + bad.index, read.offset + bad.index + 1)
+        return not_finite(read, bad.index, float(value[0]))
