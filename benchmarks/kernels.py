@@ -90,12 +90,21 @@ def works(
 
             def fold(start: int, one: Any = one, state: Any = state, known: Any = known) -> None:
                 cut = slice(start, start + BLOCK)
-                one.add(state, None if base is None else base[cut], [m[cut] for m in models], dtypes, known, start, facts)
+                one.add(
+                    state, None if base is None else base[cut], [m[cut] for m in models], dtypes, known, start, facts
+                )
 
             for start in range(0, rows[0].size, BLOCK):
                 fold(start)
             result = one.finish(round_, state)
             jobs.append((f"pass {one.step}.{round_}", read, fold))
+            if bracket := one.guess(state):
+                held = one.init(0, None, bracket=bracket)
+
+                def bracketed(start: int, fold: Any = fold, held: Any = held) -> None:
+                    fold(start, state=held)
+
+                jobs.append((f"pass {one.step} bracketed", read, bracketed))
         finished[one.step] = result
     bound = kernel.bind(finished, facts)
 
@@ -106,7 +115,9 @@ def works(
     return [*jobs, ("write", read + dtype.itemsize, write)]
 
 
-def measure(work: Callable[[int], Any], per: int, copy: Callable[[int], Any], size: int, elements: int, threads: int) -> dict[str, float]:
+def measure(
+    work: Callable[[int], Any], per: int, copy: Callable[[int], Any], size: int, elements: int, threads: int
+) -> dict[str, float]:
     """Best of five, alternating with the copy."""
     mine, copied = [], []
     for _ in range(5):
@@ -146,7 +157,11 @@ def main() -> None:
             job: measure(work, per, copy, dtype.itemsize, options.elements, options.threads)
             for job, per, work in works(kernel, own, dtype, out, uses_base=uses_base)
         }
-    about = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "compiled": engine.compiled() is not None}
+    about = {
+        "machine": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "compiled": engine.compiled() is not None,
+    }
     json.dump({"about": about, **vars(options), "methods": results}, sys.stdout, indent=1)
 
 

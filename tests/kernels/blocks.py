@@ -14,7 +14,13 @@ from solera.ops.contract import Facts, Stack, run_whole
 from solera.ops.kernels import FusedKernel, fused
 from solera.types import CELL, DType
 
-STORED = {DType.F32: np.uint32, DType.BF16: np.uint16, DType.F16: np.uint16, DType.F8_E4M3: np.uint8, DType.F8_E5M2: np.uint8}
+STORED = {
+    DType.F32: np.uint32,
+    DType.BF16: np.uint16,
+    DType.F16: np.uint16,
+    DType.F8_E4M3: np.uint8,
+    DType.F8_E5M2: np.uint8,
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,9 @@ def facts_for(n: int, models: int) -> Facts:
     return Facts(shape=(n,), leaf="layers.0.w", models=tuple(f"m{k}" for k in range(models)), seed=2**63 + 5)
 
 
-def by_steps(case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType], out: DType, facts: Facts) -> torch.Tensor:
+def by_steps(
+    case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType], out: DType, facts: Facts
+) -> torch.Tensor:
     """The merge as the chain of steps gives it, bits of the output type."""
     base, *models = [opened(block, dtype) for block, dtype in zip(blocks, dtypes, strict=True)]
     values = torch.stack([m - base if case.delta else m for m in models])
@@ -85,7 +93,9 @@ def cuts(n: int, step: int) -> list[tuple[int, int]]:
     return [(low, min(n, low + step)) for low in range(0, n, step)]
 
 
-def found_by(kernel: FusedKernel, case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType], facts: Facts, step: int) -> list[Any]:
+def found_by(
+    kernel: FusedKernel, case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType], facts: Facts, step: int
+) -> list[Any]:
     """Everything the kernel has to find out, block by block; two states merged."""
     n = blocks[0].size
     finished: list[Any] = [None] * len(kernel.recipe.stages)
@@ -97,13 +107,18 @@ def found_by(kernel: FusedKernel, case: Case, blocks: Sequence[np.ndarray], dtyp
             states = [one.init(round_, result), one.init(round_, result)]
             for i, (low, high) in enumerate(cuts(n, step)):
                 cut = [m[low:high] for m in models]
-                assert one.add(states[i % 2], base[low:high] if case.base else None, cut, given, finished, low, facts) is None
+                assert (
+                    one.add(states[i % 2], base[low:high] if case.base else None, cut, given, finished, low, facts)
+                    is None
+                )
             result = one.finish(round_, one.merge(*states))
         finished[one.step] = result
     return finished
 
 
-def by_kernel(case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType], out: DType, facts: Facts, step: int = 2 * CELL) -> torch.Tensor:
+def by_kernel(
+    case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType], out: DType, facts: Facts, step: int = 2 * CELL
+) -> torch.Tensor:
     """The merge as the kernel gives it, in blocks of `step` elements."""
     kernel = kernel_of(case, len(blocks) - 1)
     finished = found_by(kernel, case, blocks, dtypes, facts, step)
@@ -112,7 +127,9 @@ def by_kernel(case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType],
     given = dtypes if case.base else dtypes[1:]
     for low, high in cuts(target.size, step):
         cut = [m[low:high] for m in models]
-        bad = kernel.write(base[low:high] if case.base else None, cut, given, finished, target[low:high], out, low, facts)
+        bad = kernel.write(
+            base[low:high] if case.base else None, cut, given, finished, target[low:high], out, low, facts
+        )
         assert bad is None or bad.operand == -2
     size = {4: torch.int32, 2: torch.int16}[out.itemsize]
     return torch.from_numpy(target.view({4: np.int32, 2: np.int16}[out.itemsize])).view(size).view(torch_type(out))

@@ -18,7 +18,22 @@ from solera.ops.kernels import Bad, Leaf, engine, fused, unroll
 from solera.ops.kernels.formats import FORMATS, narrow, raw, widen
 from solera.ops.kernels.methods import METHODS
 from solera.types import CELL, DType
-from tests.kernels.blocks import CASES, STORED, Case, by_kernel, by_steps, facts_for, found_by, kernel_of, make, of, opened, same, stored, torch_type
+from tests.kernels.blocks import (
+    CASES,
+    STORED,
+    Case,
+    by_kernel,
+    by_steps,
+    facts_for,
+    found_by,
+    kernel_of,
+    make,
+    of,
+    opened,
+    same,
+    stored,
+    torch_type,
+)
 
 BF16 = DType.BF16
 
@@ -43,7 +58,10 @@ class TestKernelEqualsSteps:
         k = case.only or (2 if kind == "wild" else 3)
         blocks, facts = make(k, n, [BF16] * (k + 1), kind=kind), facts_for(n, k)
         for out in (BF16, DType.F32):
-            same(by_kernel(case, blocks, [BF16] * (k + 1), out, facts), by_steps(case, blocks, [BF16] * (k + 1), out, facts))
+            same(
+                by_kernel(case, blocks, [BF16] * (k + 1), out, facts),
+                by_steps(case, blocks, [BF16] * (k + 1), out, facts),
+            )
 
     @pytest.mark.parametrize("inputs", [DType.F32, DType.F16, DType.F8_E4M3, DType.F8_E5M2, None])
     def test_types(self, case: Case, inputs: DType | None, loops: str) -> None:
@@ -61,7 +79,10 @@ class TestKernelEqualsSteps:
             pytest.skip("the method takes another number")
         n = 1031
         blocks, facts = make(k, n, [BF16] * (k + 1), seed=k), facts_for(n, k)
-        same(by_kernel(case, blocks, [BF16] * (k + 1), BF16, facts), by_steps(case, blocks, [BF16] * (k + 1), BF16, facts))
+        same(
+            by_kernel(case, blocks, [BF16] * (k + 1), BF16, facts),
+            by_steps(case, blocks, [BF16] * (k + 1), BF16, facts),
+        )
 
     def test_slices_equal_whole(self, case: Case) -> None:
         k, n = case.only or 3, 3 * CELL + 5
@@ -126,12 +147,17 @@ def test_all_bits_widen_as_in_torch(dtype: DType) -> None:
 @pytest.mark.parametrize("dtype", [BF16, DType.F16])
 def test_rounding_is_torchs(dtype: DType, loops: str) -> None:
     bits = np.random.default_rng(1).integers(0, 2**32, 2**18, np.uint32)
-    edges = (np.arange(2**16, dtype=np.uint32)[:, None] << 16 | np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0x1000, 0x3000, 0xFFFF])).ravel()
+    edges = (
+        np.arange(2**16, dtype=np.uint32)[:, None] << 16
+        | np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0x1000, 0x3000, 0xFFFF])
+    ).ravel()
     values = np.concatenate([bits, edges.astype(np.uint32)]).view(np.float32)
     values = np.ascontiguousarray(values[np.isfinite(values)])
     want = torch.from_numpy(values).to(torch_type(dtype))
     out = np.zeros(values.size, np.uint16)
-    bad = fused("linear", {}, 1, delta=False).write(None, [values], [DType.F32], (), out, dtype, 0, Leaf((values.size,)))
+    bad = fused("linear", {}, 1, delta=False).write(
+        None, [values], [DType.F32], (), out, dtype, 0, Leaf((values.size,))
+    )
     assert (bad is None) == (dtype is BF16)
     same(torch.from_numpy(out.view(np.int16)).view(torch_type(dtype)), want)
     assert narrow(np.array([np.nan], np.float32), dtype).view(np.uint16)[0] in (0x7FC0, 0x7E00)
@@ -146,7 +172,9 @@ def test_numbers_that_are_not_finite_are_named(dtype: DType, operand: int, loops
     blocks[operand + 1][place + 3] = FORMATS[dtype].infinite
     kernel, facts = kernel_of(of("ties", scope="tensor"), 3), facts_for(n, 3)
     state = kernel.passes[0].init(0, None)
-    assert kernel.passes[0].add(state, blocks[0], blocks[1:], [dtype] * 4, (), CELL, facts) == Bad(operand, CELL + place)
+    assert kernel.passes[0].add(state, blocks[0], blocks[1:], [dtype] * 4, (), CELL, facts) == Bad(
+        operand, CELL + place
+    )
     out = np.zeros(n, np.uint16)
     wrote = kernel.write(blocks[0], blocks[1:], [dtype] * 4, [((0.1,),) * 3], out, BF16, CELL, facts)
     assert wrote == Bad(operand, CELL + place)
@@ -155,10 +183,14 @@ def test_numbers_that_are_not_finite_are_named(dtype: DType, operand: int, loops
 def test_what_does_not_fit_half_is_named(loops: str) -> None:
     values = np.array([1.0, 65519.0, 65520.0], np.float32)
     out = np.zeros(3, np.uint16)
-    assert fused("linear", {}, 1, delta=False).write(None, [values], [DType.F32], (), out, DType.F16, 0, Leaf((3,))) == Bad(-2, 2)
+    assert fused("linear", {}, 1, delta=False).write(
+        None, [values], [DType.F32], (), out, DType.F16, 0, Leaf((3,))
+    ) == Bad(-2, 2)
 
 
-@pytest.mark.parametrize("case", [of("ties", density=0.2), of("breadcrumbs", per="tensor"), of("sce", select_topk=0.1)], ids=label)
+@pytest.mark.parametrize(
+    "case", [of("ties", density=0.2), of("breadcrumbs", per="tensor"), of("sce", select_topk=0.1)], ids=label
+)
 def test_a_bracket_that_holds_saves_a_pass(case: Case, loops: str) -> None:
     n = 4 * CELL
     blocks, facts = make(3, n, [BF16] * 4), facts_for(n, 3)
@@ -193,7 +225,13 @@ def test_defaults_are_the_methods_own(method: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "parameters"),
-    [("breadcrumbs", {"per": "row"}), ("model_stock", {"filter_wise": True}), ("nuslerp", {"flatten": False}), ("della", {}), ("linear", {"weight": (1.0,)})],
+    [
+        ("breadcrumbs", {"per": "row"}),
+        ("model_stock", {"filter_wise": True}),
+        ("nuslerp", {"flatten": False}),
+        ("della", {}),
+        ("linear", {"weight": (1.0,)}),
+    ],
 )
 def test_no_kernel_is_said(method: str, parameters: dict) -> None:
     assert fused(method, parameters, 2, delta=True) is None

@@ -5,6 +5,9 @@ all types and model counts, and kept on disk. All arithmetic is in the order of 
 multiply-add. `plain` holds the same functions in numpy.
 """
 
+# mypy: disable-error-code="untyped-decorator"
+# ruff: noqa: ANN001, ANN201, C901, PLR0912, FBT003, E501
+
 from __future__ import annotations
 
 from typing import Any
@@ -361,7 +364,7 @@ def swap_near(base, x, t, out):  # type: ignore[no-untyped-def]
     """Interpolate from the base by closeness."""
     for i in range(out.shape[0]):
         size = abs(base[i] - x[i])
-        size = size if size > np.float32(1e-6) else np.float32(1e-6)
+        size = max(np.float32(1e-06), size)
         near = (np.float32(1) / size) * t
         near = near if near < 1 else np.float32(1)
         out[i] = near * x[i] + (np.float32(1) - near) * base[i]
@@ -369,8 +372,26 @@ def swap_near(base, x, t, out):  # type: ignore[no-untyped-def]
 
 @njit(**OPTIONS)
 def write(  # type: ignore[no-untyped-def]
-    n, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars,
-    reduction, shares, later, scalars, target, target_kind, target_size,
+    n,
+    start,
+    addresses,
+    kinds,
+    sizes,
+    numbers,
+    least,
+    delta,
+    codes,
+    low,
+    high,
+    keys,
+    bars,
+    reduction,
+    shares,
+    later,
+    scalars,
+    target,
+    target_kind,
+    target_size,
 ):
     """Merge elements [0, n) of a block. Returns 0; or 1 for an input that is not finite, 2 for one that does not fit."""
     models = addresses.shape[0] - (1 if delta else 0)
@@ -441,10 +462,10 @@ def tally(row, places, upper, zeros):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def bracketed(row, sizes, first, below, lower):  # type: ignore[no-untyped-def]
+def bracketed(row, sizes, words, flags, first, below, lower):  # type: ignore[no-untyped-def]
     """Count exactly what falls into the buckets [first, first + len(lower)), and how much lies below them.
 
-    Few numbers fall in, so sixteen at a time are looked at together and mostly passed over.
+    Few numbers fall in, so eight at a time are looked at together (`flags` are the bytes of `words`) and mostly passed.
     """
     n = row.shape[0]
     start = np.int32(first) << np.int32(16)
@@ -454,15 +475,16 @@ def bracketed(row, sizes, first, below, lower):  # type: ignore[no-untyped-def]
         size = bits_of(row[i]) & np.int32(0x7FFFFFFF)
         sizes[i] = size
         under += np.int32(1) if size < start else np.int32(0)
+        flags[i] = np.uint8(1) if np.uint32(np.uint32(size) - np.uint32(start)) < width else np.uint8(0)
     below[0] += under
-    for at in range(n // 16):
-        group = sizes[16 * at : 16 * at + 16]
-        hit = np.uint32(0)
-        for j in range(16):
-            hit |= np.uint32(1) if np.uint32(group[j] - start) < width else np.uint32(0)
-        if hit != 0:
-            inside(group, first, lower)
-    inside(sizes[n // 16 * 16 : n], first, lower)
+    for at in range(n // 8):
+        if words[at] != 0:
+            for i in range(8 * at, 8 * at + 8):
+                if flags[np.uint64(i)] != 0:
+                    size = np.uint32(sizes[np.uint64(i)]) - np.uint32(start)
+                    lower[size >> np.uint32(16), size & np.uint32(0xFFFF)] += 1
+    if n % 8:
+        inside(sizes[n // 8 * 8 : n], first, lower)
 
 
 @njit(**OPTIONS)
@@ -477,8 +499,22 @@ def inside(sizes, first, lower):  # type: ignore[no-untyped-def]
 
 @njit(**OPTIONS)
 def count(  # type: ignore[no-untyped-def]
-    n, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars,
-    spread, upper, zeros,
+    n,
+    start,
+    addresses,
+    kinds,
+    sizes,
+    numbers,
+    least,
+    delta,
+    codes,
+    low,
+    high,
+    keys,
+    bars,
+    spread,
+    upper,
+    zeros,
 ):
     """Histogram of magnitudes, a row per model (or one row of variances); returns whether all input is finite."""
     models = addresses.shape[0] - (1 if delta else 0)
@@ -487,7 +523,26 @@ def count(  # type: ignore[no-untyped-def]
     places = np.empty(TILE, np.uint16)
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
-        if not prepare(T, base, one, two, at, m, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars):
+        if not prepare(
+            T,
+            base,
+            one,
+            two,
+            at,
+            m,
+            start,
+            addresses,
+            kinds,
+            sizes,
+            numbers,
+            least,
+            delta,
+            codes,
+            low,
+            high,
+            keys,
+            bars,
+        ):
             return False
         if spread:
             variance(T, m, one, two)
@@ -500,17 +555,53 @@ def count(  # type: ignore[no-untyped-def]
 
 @njit(**OPTIONS)
 def count_bracket(  # type: ignore[no-untyped-def]
-    n, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars,
-    spread, firsts, below, zeros, lower,
+    n,
+    start,
+    addresses,
+    kinds,
+    sizes,
+    numbers,
+    least,
+    delta,
+    codes,
+    low,
+    high,
+    keys,
+    bars,
+    spread,
+    firsts,
+    below,
+    zeros,
+    lower,
 ):
     """Exact counts inside brackets (rows, brackets) and numbers below them; returns whether all input is finite."""
     models = addresses.shape[0] - (1 if delta else 0)
     T = np.empty((models, TILE), np.float32)
     base, one, two = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    bits = np.empty(TILE, np.int32)
+    bits, words = np.empty(TILE, np.int32), np.empty(TILE // 8, np.uint64)
+    flags = words.view(np.uint8)
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
-        if not prepare(T, base, one, two, at, m, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars):
+        if not prepare(
+            T,
+            base,
+            one,
+            two,
+            at,
+            m,
+            start,
+            addresses,
+            kinds,
+            sizes,
+            numbers,
+            least,
+            delta,
+            codes,
+            low,
+            high,
+            keys,
+            bars,
+        ):
             return False
         if spread:
             variance(T, m, one, two)
@@ -521,14 +612,29 @@ def count_bracket(  # type: ignore[no-untyped-def]
                 none += np.int32(1) if row[i] == 0 else np.int32(0)
             zeros[k] += none
             for b in range(firsts.shape[1]):
-                bracketed(row, bits, firsts[k, b], below[k, b : b + 1], lower[k, b])
+                bracketed(row, bits, words, flags, firsts[k, b], below[k, b : b + 1], lower[k, b])
     return True
 
 
 @njit(**OPTIONS)
 def count_inside(  # type: ignore[no-untyped-def]
-    n, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars,
-    spread, rows, buckets, tables,
+    n,
+    start,
+    addresses,
+    kinds,
+    sizes,
+    numbers,
+    least,
+    delta,
+    codes,
+    low,
+    high,
+    keys,
+    bars,
+    spread,
+    rows,
+    buckets,
+    tables,
 ):
     """Histogram by lower bits inside selected (row, bucket) pairs."""
     models = addresses.shape[0] - (1 if delta else 0)
@@ -537,7 +643,26 @@ def count_inside(  # type: ignore[no-untyped-def]
     bits = np.empty(TILE, np.int32)
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
-        if not prepare(T, base, one, two, at, m, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars):
+        if not prepare(
+            T,
+            base,
+            one,
+            two,
+            at,
+            m,
+            start,
+            addresses,
+            kinds,
+            sizes,
+            numbers,
+            least,
+            delta,
+            codes,
+            low,
+            high,
+            keys,
+            bars,
+        ):
             return False
         if spread:
             variance(T, m, one, two)
@@ -587,9 +712,9 @@ def tree_of(a, b, products, size, terms, spare):  # type: ignore[no-untyped-def]
         b0, b1, b2, b3 = b[:q], b[q : 2 * q], b[2 * q : 3 * q], b[3 * q : 4 * q]
         b4, b5, b6, b7 = b[4 * q : 5 * q], b[5 * q : 6 * q], b[6 * q : 7 * q], b[7 * q : 8 * q]
         for i in range(q):
-            terms[i] = (
-                (f(a0[i]) * f(b0[i]) + f(a4[i]) * f(b4[i])) + (f(a2[i]) * f(b2[i]) + f(a6[i]) * f(b6[i]))
-            ) + ((f(a1[i]) * f(b1[i]) + f(a5[i]) * f(b5[i])) + (f(a3[i]) * f(b3[i]) + f(a7[i]) * f(b7[i])))
+            terms[i] = ((f(a0[i]) * f(b0[i]) + f(a4[i]) * f(b4[i])) + (f(a2[i]) * f(b2[i]) + f(a6[i]) * f(b6[i]))) + (
+                (f(a1[i]) * f(b1[i]) + f(a5[i]) * f(b5[i])) + (f(a3[i]) * f(b3[i]) + f(a7[i]) * f(b7[i]))
+            )
     else:
         for i in range(q):
             terms[i] = ((f(abs(a0[i])) + f(abs(a4[i]))) + (f(abs(a2[i])) + f(abs(a6[i])))) + (
@@ -600,7 +725,22 @@ def tree_of(a, b, products, size, terms, spare):  # type: ignore[no-untyped-def]
 
 @njit(**OPTIONS)
 def sums(  # type: ignore[no-untyped-def]
-    n, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars, stops, kind, found,
+    n,
+    start,
+    addresses,
+    kinds,
+    sizes,
+    numbers,
+    least,
+    delta,
+    codes,
+    low,
+    high,
+    keys,
+    bars,
+    stops,
+    kind,
+    found,
 ):
     """Sums by cells. kind 0: magnitudes, 1: products of all pairs, 2: squares. `found`: (stages, rows, cells).
 
@@ -624,7 +764,18 @@ def sums(  # type: ignore[no-untyped-def]
             done = 0
             for s in range(stages):
                 stop = stops[s]
-                run(T, m, start + at, codes[done:stop], low[done:stop], high[done:stop], keys[done:stop], bars[done:stop], one, two)
+                run(
+                    T,
+                    m,
+                    start + at,
+                    codes[done:stop],
+                    low[done:stop],
+                    high[done:stop],
+                    keys[done:stop],
+                    bars[done:stop],
+                    one,
+                    two,
+                )
                 done = stop
                 for k in range(models):
                     cell[s, k, at - begin : at - begin + m] = T[k, :m]
@@ -645,7 +796,21 @@ def sums(  # type: ignore[no-untyped-def]
 
 @njit(**OPTIONS)
 def ballot(  # type: ignore[no-untyped-def]
-    n, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars, by_count, found,
+    n,
+    start,
+    addresses,
+    kinds,
+    sizes,
+    numbers,
+    least,
+    delta,
+    codes,
+    low,
+    high,
+    keys,
+    bars,
+    by_count,
+    found,
 ):
     """Count entries that elect plus and minus."""
     models = addresses.shape[0] - (1 if delta else 0)
@@ -653,7 +818,26 @@ def ballot(  # type: ignore[no-untyped-def]
     base, one, two = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
-        if not prepare(T, base, one, two, at, m, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars):
+        if not prepare(
+            T,
+            base,
+            one,
+            two,
+            at,
+            m,
+            start,
+            addresses,
+            kinds,
+            sizes,
+            numbers,
+            least,
+            delta,
+            codes,
+            low,
+            high,
+            keys,
+            bars,
+        ):
             return False
         votes(T, m, by_count, one)
         plus, minus = 0, 0
@@ -667,7 +851,21 @@ def ballot(  # type: ignore[no-untyped-def]
 
 @njit(**OPTIONS)
 def changed(  # type: ignore[no-untyped-def]
-    n, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars, epsilon, found,
+    n,
+    start,
+    addresses,
+    kinds,
+    sizes,
+    numbers,
+    least,
+    delta,
+    codes,
+    low,
+    high,
+    keys,
+    bars,
+    epsilon,
+    found,
 ):
     """Count entries that each model changed with others (row 0 of `found`) and alone (row 1)."""
     models = addresses.shape[0] - (1 if delta else 0)
@@ -675,7 +873,26 @@ def changed(  # type: ignore[no-untyped-def]
     base, one, two = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
-        if not prepare(T, base, one, two, at, m, start, addresses, kinds, sizes, numbers, least, delta, codes, low, high, keys, bars):
+        if not prepare(
+            T,
+            base,
+            one,
+            two,
+            at,
+            m,
+            start,
+            addresses,
+            kinds,
+            sizes,
+            numbers,
+            least,
+            delta,
+            codes,
+            low,
+            high,
+            keys,
+            bars,
+        ):
             return False
         for i in range(m):
             one[i] = np.float32(0)

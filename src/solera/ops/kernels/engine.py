@@ -86,7 +86,8 @@ def write(
     if fast is None:
         return plain.write(inputs, ops, ends, start, target, dtype)
     if unrolled is not None and inputs.models <= MOST and all(d is DType.BF16 for d in inputs.dtypes):
-        if (code := _write_unrolled(unrolled, inputs, ends, target, dtype)) != 1:
+        code = _write_unrolled(unrolled, inputs, ends, target, dtype)
+        if code != 1:  # else the general loop tells what is not finite: an input, or a sum of finite ones
             return code
     result = fast.write(
         *_given(inputs, ops, start),

@@ -7,6 +7,7 @@ ever making a subnormal float32 on the way, which some processors handle slowly.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Format:
     infinite: int
 
     @property
-    def storage(self) -> type[np.signedinteger]:
+    def storage(self) -> Any:
         """The integer type of the same size."""
         return _STORAGE[self.kind]
 
@@ -75,7 +76,8 @@ def raw(block: NDArray[np.generic], dtype: DType) -> Raw:
     """
     storage = np.dtype(FORMATS[dtype].storage)
     flat = np.ascontiguousarray(block).reshape(-1).view(storage)
-    return flat if flat.flags.aligned else flat.copy()
+    aligned: Raw = flat if flat.flags.aligned else flat.copy()
+    return aligned
 
 
 def widen(bits: Raw, dtype: DType) -> NDArray[np.float32]:

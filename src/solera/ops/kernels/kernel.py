@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from solera.ops.kernels import engine
@@ -16,7 +15,7 @@ from solera.ops.kernels.formats import FORMATS, OUTPUTS, first_nonfinite, raw
 from solera.ops.kernels.methods import METHODS
 from solera.ops.kernels.passes import Bracket, CountsFold, Fold, OrderFold, SumsFold, Unit
 from solera.ops.kernels.program import Ends, Inputs, Op, Packed, pack, pack_reduction
-from solera.ops.kernels.recipe import CellSums, Found, Leaf, LeafFacts, Order, Recipe, Then, Wanted
+from solera.ops.kernels.recipe import CellSums, Found, LeafFacts, Order, Recipe, Then, Wanted
 from solera.types import DType, Scope
 
 Block = NDArray[Any]
@@ -72,6 +71,8 @@ class SummaryPass:
         """Empty state of one round; `previous` is what the round before found.
 
         Args:
+            round_: from 0 on.
+            previous: None in round 0.
             bracket: from `guess`, for a round that counts: it may then not need the next.
         """
         folds = self._folds()
@@ -109,7 +110,7 @@ class SummaryPass:
             return None
         before = self._ops_before(finished, facts)
         inner = self._inner(state, finished, facts)
-        stops = (len(before), len(before) + len(inner))
+        stops: tuple[int, ...] = (len(before), len(before) + len(inner))
         wants = state.fold.wants
         if isinstance(wants, CellSums) and len(wants.names) < 2:
             stops = stops[1:]
@@ -279,7 +280,9 @@ def fused(method: str, parameters: Mapping[str, Any], models: int, *, delta: boo
     return FusedKernel(recipe, models, delta, tuple(SummaryPass(recipe, models, delta, i) for i in steps))
 
 
-def _inputs(recipe: Recipe, base: Block | None, blocks: Sequence[Block], dtypes: Sequence[DType], delta: bool) -> Inputs:  # noqa: FBT001
+def _inputs(
+    recipe: Recipe, base: Block | None, blocks: Sequence[Block], dtypes: Sequence[DType], delta: bool
+) -> Inputs:
     takes_base = base is not None and (delta or recipe.base_as_operand)
     operands = (base, *blocks) if base is not None and takes_base else tuple(blocks)
     types = tuple(dtypes) if len(dtypes) == len(operands) else tuple(dtypes)[len(dtypes) - len(operands) :]

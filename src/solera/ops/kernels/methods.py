@@ -121,9 +121,7 @@ def breadcrumbs(
     if per == "row":
         return None
     masked = _banded(density, gamma, models, rescale=rescale)
-    return Recipe(
-        chained(masked, NOTHING), added(spread(weight, models), normalize=normalize, factor=lambda_)
-    )
+    return Recipe(chained(masked, NOTHING), added(spread(weight, models), normalize=normalize, factor=lambda_))
 
 
 def breadcrumbs_ties(
@@ -176,7 +174,14 @@ def ram(models: int, *, epsilon: float = 1e-5) -> Recipe:  # noqa: ARG001
     return Recipe((NOTHING,), lambda finished, facts: reduction)  # noqa: ARG005
 
 
-def ramplus_tl(models: int, *, epsilon: float = 1e-5, r: float = 0.1, alpha: float = 0.2, scope: str = "tensor") -> Recipe:  # noqa: ARG001
+def ramplus_tl(
+    models: int,
+    *,
+    epsilon: float = 1e-5,
+    r: float = 0.1,
+    alpha: float = 0.2,
+    scope: str = "tensor",  # noqa: ARG001
+) -> Recipe:
     """The same, entries of one model enlarged."""
 
     def ending(finished: Sequence[Found], facts: LeafFacts) -> Reduction:  # noqa: ARG001

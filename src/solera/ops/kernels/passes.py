@@ -47,7 +47,7 @@ class Unit:
 
 @dataclass(slots=True)
 class Upper:
-    """Counts by upper bits: upper (rows, 2, buckets), what it held before it could overflow, total, and zeros (rows)."""
+    """Counts by upper bits: upper (rows, 2, buckets), what was carried over from it, total, and zeros (rows)."""
 
     rows: int
     seen: int = 0
@@ -75,7 +75,7 @@ class Upper:
 
 @dataclass(slots=True)
 class Bracketed:
-    """Exact counts inside brackets: lower (rows, brackets, width, 64 Ki), with all that lies below, zeros and elements."""
+    """Exact counts inside brackets: lower (rows, brackets, width, 64 Ki); what lies below, zeros and elements."""
 
     bracket: Bracket
     elements: int = 0

@@ -13,7 +13,9 @@ from solera.ops.kernels.program import Code, Ending, Ends, Inputs, Packed
 from solera.ops.kernels.tree import cell_sums
 from solera.types import DType
 
-Values = NDArray[np.float32]
+Values = NDArray[Any]
+"""(models, elements), float32."""
+
 ONE, NONE = np.float32(1), np.float32(0)
 
 
@@ -34,7 +36,7 @@ def write(inputs: Inputs, ops: Packed, ends: Ends, start: int, target: NDArray[A
     return 2 if dtype is DType.F16 and first_nonfinite(target, dtype) >= 0 else 0
 
 
-def count(inputs: Inputs, ops: Packed, start: int, spread: bool, upper: Any, zeros: Any) -> bool:  # noqa: FBT001
+def count(inputs: Inputs, ops: Packed, start: int, spread: bool, upper: Any, zeros: Any) -> bool:
     """Histogram of magnitudes; see `compiled.count`."""
     rows = _stream(inputs, ops, start)
     if rows is None:
@@ -46,7 +48,14 @@ def count(inputs: Inputs, ops: Packed, start: int, spread: bool, upper: Any, zer
 
 
 def count_bracket(
-    inputs: Inputs, ops: Packed, start: int, spread: bool, firsts: Any, below: Any, zeros: Any, lower: Any  # noqa: FBT001
+    inputs: Inputs,
+    ops: Packed,
+    start: int,
+    spread: bool,
+    firsts: Any,
+    below: Any,
+    zeros: Any,
+    lower: Any,
 ) -> bool:
     """Exact counts inside brackets; see `compiled.count_bracket`."""
     rows = _stream(inputs, ops, start)
@@ -61,7 +70,7 @@ def count_bracket(
     return True
 
 
-def count_inside(inputs: Inputs, ops: Packed, start: int, spread: bool, rows: Any, buckets: Any, tables: Any) -> bool:  # noqa: FBT001
+def count_inside(inputs: Inputs, ops: Packed, start: int, spread: bool, rows: Any, buckets: Any, tables: Any) -> bool:
     """Histogram inside selected buckets; see `compiled.count_inside`."""
     stream = _stream(inputs, ops, start)
     if stream is None:
@@ -80,7 +89,9 @@ def sums(inputs: Inputs, ops: Packed, start: int, stops: Any, kind: int, found: 
         return False
     values, done = loaded[0], 0
     for s, stop in enumerate(stops):
-        part = Packed(ops.codes[done:stop], ops.low[done:stop], ops.high[done:stop], ops.keys[done:stop], ops.bars[done:stop])
+        part = Packed(
+            ops.codes[done:stop], ops.low[done:stop], ops.high[done:stop], ops.keys[done:stop], ops.bars[done:stop]
+        )
         values, done = _run(values, part, start), stop
         if kind == 0:
             found[s] = cell_sums(np.abs(values).astype(np.float64))
@@ -92,7 +103,7 @@ def sums(inputs: Inputs, ops: Packed, start: int, stops: Any, kind: int, found: 
     return True
 
 
-def ballot(inputs: Inputs, ops: Packed, start: int, by_count: bool, found: Any) -> bool:  # noqa: FBT001
+def ballot(inputs: Inputs, ops: Packed, start: int, by_count: bool, found: Any) -> bool:
     """Count entries that elect plus and minus."""
     rows = _stream(inputs, ops, start)
     if rows is None:
@@ -121,7 +132,8 @@ def variance(values: Values) -> Values:
             offset = value - mean
             mean = mean + offset / np.float32(n)
             squares = squares + offset * (value - mean)
-    return squares / np.float32(len(values))
+    found: Values = squares / np.float32(len(values))
+    return found
 
 
 def _load(inputs: Inputs) -> tuple[Values, Values | None] | None:
@@ -152,12 +164,14 @@ def _run(values: Values, ops: Packed, start: int) -> Values:
 
 def _apply(values: Values, code: int, low: Any, high: Any, keys: Any, bars: Any, start: int) -> Values:
     if code == Code.SCALE:
-        return values * low
+        found: Values = values * low
+        return found
     if code == Code.KEEP:
         size = np.abs(values)
         return np.where((size >= low) & (size <= high), values, NONE)
     if code == Code.DROP:
-        return np.where(_draws(keys, start, values.shape[1]) < bars, values, NONE) / low
+        found: Values = np.where(_draws(keys, start, values.shape[1]) < bars, values, NONE) / low
+        return found
     if code == Code.SELECT:
         return np.where(variance(values) >= low[0], values, NONE)
     elected = np.sign(_votes(values, bool(low[0, 0])))
@@ -174,7 +188,7 @@ def _draws(keys: Any, start: int, n: int) -> NDArray[np.uint64]:
     return drawn
 
 
-def _votes(values: Values, by_count: bool) -> Values:  # noqa: FBT001
+def _votes(values: Values, by_count: bool) -> Values:
     return _total(np.sign(values) if by_count else values)
 
 

@@ -43,8 +43,8 @@ class Op:
     """One operation on every model's values.
 
     KEEP zeroes magnitudes outside [low, high]; DROP zeroes what is not drawn (keys, bars) and divides by low; SCALE
-    multiplies by low; SELECT zeroes entries whose variance over models is below low[0]; ELECT zeroes what disagrees with
-    the elected sign: low[0] is 1 to vote by count, high[0] is what an even vote elects (0: nobody).
+    multiplies by low; SELECT zeroes entries whose variance over models is below low[0]; ELECT zeroes what disagrees
+    with the elected sign: low[0] is 1 to vote by count, high[0] is what an even vote elects (0: nobody).
     """
 
     code: Code
@@ -141,7 +141,12 @@ def pack(ops: Sequence[Op], models: int) -> Packed:
         np.zeros((len(ops), models), np.uint64),
     )
     for o, op in enumerate(ops):
-        for table, row in ((packed.low, op.low), (packed.high, op.high), (packed.keys, op.keys), (packed.bars, op.bars)):
+        for table, row in (
+            (packed.low, op.low),
+            (packed.high, op.high),
+            (packed.keys, op.keys),
+            (packed.bars, op.bars),
+        ):
             table[o, : len(row)] = row
     return packed
 

@@ -1,4 +1,4 @@
-"""The steps that kernels know, as stages: the same arithmetic and the same names as in `ops.sparsify` and its siblings."""
+"""The steps that kernels know, as stages: the arithmetic of `ops.sparsify` and its siblings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def all_kept(shares: Shares) -> bool:
     return all(share >= 1 for share in (shares if isinstance(shares, Sequence) else [shares]))
 
 
-def trim(density: Shares, models: int, *, boundary: str = "exact", scope: str = "tensor", keep_one: bool = False) -> Stage | None:
+def trim(
+    density: Shares, models: int, *, boundary: str = "exact", scope: str = "tensor", keep_one: bool = False
+) -> Stage | None:
     """Keep the largest magnitudes; None where all stay."""
     if all_kept(density):
         return None
@@ -145,7 +147,9 @@ def averaged(shares: Floats, later: Floats = (), *, divide: bool, factor: float)
     if divide:
         reduction = Reduction(Ending.DISJOINT, shares, later, factor=factor, small=SMALL_SUM)
     else:
-        reduction = Reduction(Ending.WEIGHTED, later, factor=factor) if later else Reduction(Ending.TOTAL, factor=factor)
+        reduction = (
+            Reduction(Ending.WEIGHTED, later, factor=factor) if later else Reduction(Ending.TOTAL, factor=factor)
+        )
     return lambda finished, facts: reduction  # noqa: ARG005
 
 

@@ -3,6 +3,8 @@
 python -m solera.ops.kernels.unroll > src/solera/ops/kernels/unrolled.py
 """
 
+# ruff: noqa: FBT003
+
 from __future__ import annotations
 
 import sys
@@ -15,7 +17,8 @@ Each reads its operands once, keeps every value in a register and writes the res
 Returns 1 where something is not finite: an input, or a sum of finite inputs, which `compiled.write` tells apart.
 """
 
-# ruff: noqa: E501, D103, ANN001, ANN201, PLR0912, C901
+# ruff: noqa: E501, D103, ANN001, ANN201, PLR0915, C901, F841
+# fmt: off
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ INFINITE = np.int32(0x7F800000)
 NONE, ONE = np.float32(0), np.float32(1)
 '''
 
-FRAME = '''
+FRAME = """
 
 @njit(**OPTIONS)
 def {name}_{k}(n, addresses, kinds, sizes, numbers, least, delta, {arguments}scalars, target, target_kind, target_size):
@@ -51,7 +54,7 @@ def {name}_{k}(n, addresses, kinds, sizes, numbers, least, delta, {arguments}sca
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
     return verdict
-'''
+"""
 
 
 def source() -> str:
@@ -101,11 +104,11 @@ def _changed(k: int) -> str:
     return _frame("changed", k, [], [], _branches([(None, _loop(True, values, result))]))
 
 
-def _value(i: int, base: bool) -> str:  # noqa: FBT001
+def _value(i: int, base: bool) -> str:
     return f"(of_brain(x{i}[i]) - base)" if base else f"of_brain(x{i}[i])"
 
 
-def _loop(base: bool, body: list[str], result: str) -> list[str]:  # noqa: FBT001
+def _loop(base: bool, body: list[str], result: str) -> list[str]:
     lines = ["base = row[i]"] if base else []
     lines += [*body, f"row[i] = {'base + ' if base else ''}{result}"]
     return ["for i in range(m):", *["    " + line for line in lines]]
@@ -124,10 +127,18 @@ def _branches(loops: list[tuple[str | None, list[str]]]) -> str:
 
 def _frame(name: str, k: int, arguments: list[str], letters: list[str], loops: str) -> str:
     rows = zip(letters, arguments, strict=False)
-    unpack = [f"    {', '.join(f'{x}{i}' for i in range(k))} = {', '.join(f'{row}[{i}]' for i in range(k))}" for x, row in rows]
+    unpack = [
+        f"    {', '.join(f'{x}{i}' for i in range(k))} = {', '.join(f'{row}[{i}]' for i in range(k))}"
+        for x, row in rows
+    ]
     opened = [f"        x{i} = carray(pointer_2(addresses[first + {i}] + 2 * at), (m,))" for i in range(k)]
     return FRAME.format(
-        name=name, k=k, arguments="".join(f"{row}, " for row in arguments), unpack="\n".join(unpack), open="\n".join(opened), loops=loops
+        name=name,
+        k=k,
+        arguments="".join(f"{row}, " for row in arguments),
+        unpack="\n".join(unpack),
+        open="\n".join(opened),
+        loops=loops,
     )
 
 

@@ -4,7 +4,8 @@ Each reads its operands once, keeps every value in a register and writes the res
 Returns 1 where something is not finite: an input, or a sum of finite inputs, which `compiled.write` tells apart.
 """
 
-# ruff: noqa: E501, D103, ANN001, ANN201, PLR0912, C901
+# ruff: noqa: E501, D103, ANN001, ANN201, PLR0915, C901, F841
+# fmt: off
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
