@@ -175,12 +175,17 @@ def ram(models: int, *, epsilon: float = 1e-5) -> Recipe:  # noqa: ARG001
 
 
 def ramplus_tl(
-    models: int,
+    models: int,  # noqa: ARG001
     *,
     epsilon: float = 1e-5,
     r: float = 0.1,
     alpha: float = 0.2,
-    scope: str = "tensor",  # noqa: ARG001
+    scope: str = "tensor",
+    *,
+    epsilon: float = 1e-5,
+    r: float = 0.1,
+    alpha: float = 0.2,
+    scope: str = "tensor",
 ) -> Recipe:
     """The same, entries of one model enlarged."""
 

@@ -164,14 +164,14 @@ def _run(values: Values, ops: Packed, start: int) -> Values:
 
 def _apply(values: Values, code: int, low: Any, high: Any, keys: Any, bars: Any, start: int) -> Values:
     if code == Code.SCALE:
-        found: Values = values * low
-        return found
+        scaled: Values = values * low
+        return scaled
     if code == Code.KEEP:
         size = np.abs(values)
         return np.where((size >= low) & (size <= high), values, NONE)
     if code == Code.DROP:
-        found: Values = np.where(_draws(keys, start, values.shape[1]) < bars, values, NONE) / low
-        return found
+        dropped: Values = np.where(_draws(keys, start, values.shape[1]) < bars, values, NONE) / low
+        return dropped
     if code == Code.SELECT:
         return np.where(variance(values) >= low[0], values, NONE)
     elected = np.sign(_votes(values, bool(low[0, 0])))
