@@ -181,11 +181,6 @@ def ramplus_tl(
     r: float = 0.1,
     alpha: float = 0.2,
     scope: str = "tensor",
-    *,
-    epsilon: float = 1e-5,
-    r: float = 0.1,
-    alpha: float = 0.2,
-    scope: str = "tensor",
 ) -> Recipe:
     """The same, entries of one model enlarged."""
 
