@@ -259,6 +259,7 @@ def fused(method: str, parameters: Mapping[str, Any], models: int, *, delta: boo
 
     Example:
         >>> import numpy as np
+        >>> from solera.ops.kernels import Leaf
         >>> kernel = fused("linear", {"weight": (1.0, 3.0)}, 2, delta=False)
         >>> out = np.zeros(2, np.float32)
         >>> blocks = [np.array([1.0, 2.0], np.float32), np.array([3.0, 6.0], np.float32)]
