@@ -184,6 +184,13 @@ parameters: {weight: 0.1}
     assert got.warnings == ()
 
 
+def test_a_slices_own_base_need_not_be_listed():
+    text = "slices: [{sources: [{model: a, layer_range: [0, 2]}], base_model: c}]\nparameters: {weight: 1}"
+    got = merge(text, "task_arithmetic", None)
+    assert got.merge.slices == (Slice((Operand(A, {}, (0, 2)),), Operand(C)),)
+    assert merge(text, "linear", None).merge.slices[0].base is None
+
+
 def test_modules():
     got = merge(
         "modules: {default: {models: [{model: a}, {model: base}], parameters: {weight: 2}}}\nparameters: {weight: 5}"

@@ -203,9 +203,12 @@ modules:
   text: {models: [org/a, org/b]}
   vision: {method: linear, variant: null, models: [org/a]}
   audio: {method: ties, base: org/b, models: [org/a]}
+  video: {method: nuslerp, base: null, models: [org/a, org/b]}
+  depth: {method: nuslerp, models: [org/a, org/b]}
 """
     ).merge
-    text, vision, audio = got.modules.values()
+    text, vision, audio, video, depth = got.modules.values()
+    assert (video.base, depth.base) == (None, BASE)
     assert (text.method, text.variant, text.base) == ("ties", "mergekit", BASE)
     assert (vision.method, vision.variant, vision.base) == ("linear", None, None)
     assert (audio.base, audio.models) == (B, (Operand(A),))

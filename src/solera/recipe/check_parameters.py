@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,17 +54,12 @@ def _unknown(cards: Sequence[Card], name: str, at: Path, *, per_model: bool) -> 
 
 def _value(parameter: Parameter, setting: Setting, at: Path) -> Iterator[Problem]:
     what = f"`{parameter.name}` is not usable."
-    bad = next((value for value in leaves(setting) if not _accepts(parameter, value)), None)
+    bad = next((value for value in leaves(setting) if not parameter.accepts(value)), None)
     if bad is not None:
         yield Problem(at, what, got=_shown(bad), want=parameter.range_text, fix=_hint(parameter, bad))
     elif parameter.kind not in ("float", "bool") and has_gradient(setting):
         want = f"{parameter.range_text}, the same for all layers"
         yield Problem(at, what, got=_shown(setting), want=want, fix="use rules for single layers")
-
-
-def _accepts(parameter: Parameter, value: Any) -> bool:
-    finite = not isinstance(value, float) or math.isfinite(value)
-    return finite and parameter.accepts(value)
 
 
 def _shown(setting: Setting) -> str:

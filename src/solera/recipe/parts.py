@@ -8,8 +8,8 @@ from fractions import Fraction
 from solera.errors import BadParameter, nearest
 from solera.types import DType
 
-_RANGE = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?\Z")
-_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([kKmMgGtT]?)(i?)[bB]?\s*\Z")
+_RANGE = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?\Z", re.ASCII)
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([kKmMgGtT]?)(i?)[bB]?\s*\Z", re.ASCII)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _OUTPUT_DTYPES = (DType.F32, DType.BF16, DType.F16, DType.F64)
 
