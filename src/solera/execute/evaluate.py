@@ -6,35 +6,20 @@ the same bits for every slicing, which the laws and the engine's tests hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from solera.checkpoints.contract import ByteReader
+from solera.execute.cutting import row_elements, units
+from solera.execute.engine import Engine
 from solera.execute.faults import not_finite
-from solera.execute.kinship import SAMPLE, Kinship
+from solera.execute.kinship import SAMPLE
 from solera.ops.contract import Chain, Facts, Stack
-from solera.plan.chains import chain_of
-from solera.plan.tasks import Call, Expr, LeafTask, Read, reads_of, tasks_of
-from solera.types import CELL, ROWS, TENSOR, Scope
-
-PopulationKey = tuple[tuple[str, Call], int]
-
-
-@dataclass(frozen=True, eq=False)
-class Engine:
-    """What all workers share: the reader, the finished whole-model summaries, the sizes of work."""
-
-    reader: ByteReader
-    keep_nonfinite: bool
-    block: int
-    hold_bytes: int
-    fuse: bool = True
-    populations: dict[PopulationKey, Any] = field(default_factory=dict)
-    kinship: Kinship = field(default_factory=Kinship)
+from solera.plan.chains import chain_of, work_of
+from solera.plan.tasks import Expr, LeafTask, Read, reads_of, tasks_of
+from solera.types import ROWS, TENSOR, Scope
 
 
 @dataclass(eq=False)
@@ -159,8 +144,7 @@ class LeafRun:
 
 
 def _needs_again(expr: Expr) -> bool:
-    chains = (chain_of(task.call) for task in tasks_of(expr))
-    return any(s.summary is not None and s.summary.scope is Scope.TENSOR for chain in chains for s in chain.steps)
+    return any(work_of(task).tensor_rounds for task in tasks_of(expr))
 
 
 def facts_of(task: LeafTask, start: int) -> Facts:
@@ -178,14 +162,9 @@ def facts_of(task: LeafTask, start: int) -> Facts:
     )
 
 
-def row_elements(task: LeafTask) -> int:
-    """Elements in one row: the last axis; a vector is one row."""
-    return max(1, task.shape[-1]) if task.shape else 1
-
-
 def widened(task: LeafTask, start: int, stop: int) -> tuple[int, int]:
     """The smallest run of whole units of the task's grain that holds [start, stop)."""
-    grain = chain_of(task.call).grain
+    grain = work_of(task).grain
     if grain is TENSOR:
         return 0, task.numel
     if grain is ROWS:
@@ -196,34 +175,9 @@ def widened(task: LeafTask, start: int, stop: int) -> tuple[int, int]:
 
 def unit_shape(task: LeafTask, count: int) -> tuple[int, ...]:
     """The shape in which a unit of `count` elements is given to the steps."""
-    grain = chain_of(task.call).grain
+    grain = work_of(task).grain
     if grain is TENSOR:
         return task.shape
     if grain is ROWS and len(task.shape) > 1:
         return (count // row_elements(task), row_elements(task))
     return (count,)
-
-
-def step_elements(expr: Expr, block: int) -> int:
-    """Elements per unit when a leaf is walked through: whole rows or cells, about `block` of them."""
-    if isinstance(expr, Read):
-        return block
-    grain = chain_of(expr.call).grain
-    if grain is TENSOR:
-        return max(1, expr.numel)
-    if grain is ROWS:
-        row = row_elements(expr)
-        return max(row, block // row * row)
-    return max(CELL, block // CELL * CELL)
-
-
-def units(expr: Expr, start: int, stop: int, block: int) -> Iterator[tuple[int, int]]:
-    """Cut [start, stop) into units.
-
-    Example:
-        >>> list(units(Read(None, (5,), "m", "t"), 0, 5, 2))  # type: ignore[arg-type]
-        [(0, 2), (2, 4), (4, 5)]
-    """
-    size = step_elements(expr, block)
-    for low in range(start, stop, size):
-        yield low, min(stop, low + size)

@@ -6,36 +6,26 @@ interchangeable with what the steps' summaries find. Bytes go from the file thro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solera import registry
-from solera.checkpoints.contract import ByteReader
 from solera.checkpoints.ranges import FileRange
 from solera.errors import NonFinite
+from solera.execute.engine import Engine
 from solera.execute.faults import not_finite, too_large
-from solera.execute.kinship import SAMPLE, Kinship
-from solera.ops.kernels import Bad, Bound, FusedKernel, Leaf, SummaryPass, fused
+from solera.execute.kinship import SAMPLE
+from solera.ops.kernels import Bad, Bound, FusedKernel, Leaf, SummaryPass
 from solera.ops.kernels.engine import compiled
 from solera.ops.kernels.formats import raw, widen
-from solera.plan.tasks import Call, Expr, LeafTask, Read
+from solera.plan.chains import kernel_of
+from solera.plan.tasks import Expr, LeafTask, Read
 from solera.types import CELL, DType, Scope
 
 Block = NDArray[np.uint8]
-
-
-@lru_cache(maxsize=4096)
-def kernel_of(call: Call, models: int, *, delta: bool) -> FusedKernel | None:
-    """The fused kernel of a call with its variant's preset filled in; None where there is none, or no compiler."""
-    if compiled() is None:
-        return None
-    preset = registry.card(call.method).variants.get(call.variant or "", {})
-    return fused(call.method, {**preset, **dict(call.parameters)}, models, delta=delta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +52,7 @@ def fused_leaf(expr: Expr, out: DType | None, *, keep_nonfinite: bool) -> FusedL
         out: the type to be written; None when only summaries are taken.
         keep_nonfinite: NaN and infinity are allowed, which kernels do not offer.
     """
-    if keep_nonfinite or not isinstance(expr, LeafTask) or expr.compute is not DType.F32:
+    if keep_nonfinite or compiled() is None or not isinstance(expr, LeafTask) or expr.compute is not DType.F32:
         return None
     parts = (*(() if expr.base is None else (expr.base,)), *expr.operands)
     reads = tuple(p for p in parts if isinstance(p, Read) and isinstance(p.source, FileRange) and p.cast is None)
@@ -75,36 +65,12 @@ def fused_leaf(expr: Expr, out: DType | None, *, keep_nonfinite: bool) -> FusedL
     return FusedLeaf(expr, kernel, reads, dtypes, Leaf(expr.shape, expr.leaf, expr.models, expr.seed))
 
 
-class Shared(Protocol):
-    """What a worker needs of the engine."""
-
-    @property
-    def reader(self) -> ByteReader:
-        """Reads and counts bytes."""
-        ...
-
-    @property
-    def block(self) -> int:
-        """Elements per block."""
-        ...
-
-    @property
-    def populations(self) -> Mapping[Any, Any]:
-        """Finished whole-model summaries."""
-        ...
-
-    @property
-    def kinship(self) -> Kinship:
-        """Looks at how far models are from the base."""
-        ...
-
-
 @dataclass(eq=False)
 class FusedRun:
     """One worker's work on one fused leaf: held bytes, what has been found, the bound kernel."""
 
     leaf: FusedLeaf
-    engine: Shared
+    engine: Engine
     held: list[Block] = field(default_factory=list)
     found: list[Any] | None = None
     bound: Bound | None = None

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from solera.execute.evaluate import Engine, LeafRun
-from solera.execute.faults import too_large
+from solera.checkpoints.ranges import FileRange
+from solera.execute.engine import Engine
 from solera.execute.fused import FusedRun, fused_leaf
-from solera.ops.contract import Summary
 from solera.ops.kernels import SummaryPass
 from solera.plan.chains import chain_of
 from solera.plan.tasks import Expr, LeafTask, PopulationStage, Read
 from solera.types import DType
+
+if TYPE_CHECKING:
+    from solera.ops.contract import Summary
 
 
 class Maker(Protocol):
@@ -33,46 +35,39 @@ class Maker(Protocol):
 
 
 @dataclass(eq=False)
-class SteppedRun:
-    """The long way: the chain's own steps, in torch; copies without arithmetic go here too."""
+class CopyRun:
+    """Bytes of a file that are the output's as they stand; they are not inspected."""
 
-    expr: Expr
-    run: LeafRun
+    read: Read
+    source: FileRange
+    engine: Engine
 
     def hold(self, limit: int) -> None:
-        """Keep the inputs when they are needed again."""
-        del limit  # the engine's own
-        self.run.hold(self.expr)
+        """Nothing is needed twice."""
 
     def fold(self, step: int, state: Any) -> Any:
-        """Fold the leaf into a summary."""
-        assert isinstance(self.expr, LeafTask)
-        return self.run.fold(self.expr, step, state)
+        """A copy has no summaries."""
+        raise NotImplementedError
 
     def write(self, start: int, stop: int, out: DType) -> Any:
-        """A slice of the result, rounded once."""
-        import torch
-
-        from solera.checkpoints.writer import tensor_bytes
-
-        expr, run = self.expr, self.run
-        if isinstance(expr, Read) and expr.is_stored_as(out):
-            return tensor_bytes(run.raw(expr, start, stop))
-        if isinstance(expr, LeafTask) and start == 0:
-            run.look(expr)
-        values = run.merged(expr, start, stop) if isinstance(expr, LeafTask) else run.values(expr, start, stop)
-        rounded = values.to(getattr(torch, out.torch_name))
-        if out is DType.F16 and not run.engine.keep_nonfinite and not bool(torch.isfinite(rounded).all()):
-            raise too_large(expr.leaf if isinstance(expr, LeafTask) else expr.name)
-        return tensor_bytes(rounded)
+        """The range itself."""
+        begin = self.source.offset + (self.read.offset + start) * out.itemsize
+        return self.engine.reader.pread(self.source.path, begin, (stop - start) * out.itemsize)
 
 
 def maker_for(engine: Engine, expr: Expr, out: DType | None) -> Maker:
     """The quickest way to make a leaf; `out` is None when only summaries are taken."""
+    if isinstance(expr, Read) and isinstance(expr.source, FileRange) and out is not None and expr.is_stored_as(out):
+        return CopyRun(expr, expr.source, engine)
     leaf = fused_leaf(expr, out, keep_nonfinite=engine.keep_nonfinite) if engine.fuse else None
-    if leaf is None:
-        return SteppedRun(expr, LeafRun(engine))
-    return FusedRun(leaf, engine)
+    return FusedRun(leaf, engine) if leaf is not None else _stepped(engine, expr)
+
+
+def _stepped(engine: Engine, expr: Expr) -> Maker:
+    """The long way, which needs torch."""
+    from solera.execute.stepped import SteppedRun
+
+    return SteppedRun.of(engine, expr)
 
 
 def makers_for(engine: Engine, tasks: Iterable[LeafTask]) -> list[Maker]:
@@ -81,7 +76,7 @@ def makers_for(engine: Engine, tasks: Iterable[LeafTask]) -> list[Maker]:
     makers = [maker_for(engine, task, None) for task in tasks]
     if all(isinstance(maker, FusedRun) for maker in makers):
         return makers
-    return [SteppedRun(task, LeafRun(engine)) for task in tasks]
+    return [_stepped(engine, task) for task in tasks]
 
 
 def summary_of(stage: PopulationStage, makers: Iterable[Maker]) -> Summary | SummaryPass:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
 from threading import Lock
 from typing import Any
 
-import torch
-
 from solera.checkpoints.contract import ByteReader
 from solera.checkpoints.identity import hasher
 from solera.checkpoints.shards import ShardLayout
 from solera.checkpoints.writer import PositionedFile, open_for_writing
 from solera.errors import Interrupted
-from solera.execute.evaluate import Engine, step_elements, units
+from solera.execute.cutting import step_elements, units
+from solera.execute.engine import Engine
 from solera.execute.journal import ChunkKey, Journal, Past, boot_id
 from solera.execute.makers import Maker, maker_for, makers_for, summary_of
 from solera.plan.cost import Shape
@@ -105,15 +106,22 @@ def execute(
         NonFinite, SourceChanged, NoSpace, Interrupted: the run stops; the staging folder can be resumed.
     """
     engine = Engine(reader, plan.recipe.nonfinite == "keep", shape.block, shape.hold_bytes)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # workers are the parallelism; library results must not depend on their number
+    with ExitStack() as opened:
+        opened.enter_context(_library_threads_restored())
+        job = Job(plan, engine, _places(shards, opened), journal, past, Flag(), shape.threads)
+        return _write_all(job, listener, _sweep_all(job, listener))
+
+
+@contextmanager
+def _library_threads_restored() -> Iterator[None]:
+    """Give torch its threads back afterwards: stepped leaves keep it to one."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
     try:
-        with ExitStack() as opened:
-            places = _places(shards, opened)
-            job = Job(plan, engine, places, journal, past, Flag(), shape.threads)
-            return _write_all(job, listener, _sweep_all(job, listener))
+        yield
     finally:
-        torch.set_num_threads(before)
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(before or os.cpu_count() or 1)
 
 
 def _places(shards: Mapping[Path, ShardLayout], opened: ExitStack) -> dict[str, Place]:
@@ -135,7 +143,9 @@ def _sweep_all(job: Job, listener: Listener) -> int:
             job.engine.populations[key] = job.past.summaries[(number, stage.rounds)]
             resumed += 1
             continue
-        listener(Event("started", f"summary {stage.step_name}", f"over {len(stage.tasks)} tensors"))
+        listener(
+            Event("started", f"summary {number + 1} of {len(job.plan.stages)}", f"over {len(stage.tasks)} tensors")
+        )
         job.engine.populations[key] = _sweep(job, stage, listener)
         job.journal.summary(number, stage.rounds, job.engine.populations[key])
     return resumed
@@ -145,8 +155,8 @@ def _sweep(job: Job, stage: PopulationStage, listener: Listener) -> Any:
     makers = makers_for(job.engine, stage.tasks)
     summary = summary_of(stage, makers)
     result: Any = None
-    for round_ in range(stage.rounds):
-        progress = Progress(listener, stage.rounds * sum(t.numel for t in stage.tasks), f"summary {stage.step_name}")
+    for round_ in range(summary.rounds):
+        progress = Progress(listener, stage.rounds * sum(t.numel for t in stage.tasks), "summary")
 
         def fold(k: int, round_: int = round_, previous: Any = result, progress: Progress = progress) -> Any:
             state = makers[k].fold(stage.step, summary.init(round_, previous))

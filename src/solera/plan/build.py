@@ -11,7 +11,7 @@ from typing import Any
 from solera.checkpoints import open_checkpoint
 from solera.errors import Fault, PlanError, RecipeFaults, SoleraError
 from solera.plan.arithmetic import input_cast
-from solera.plan.chains import chain_of
+from solera.plan.chains import work_of
 from solera.plan.cost import DEFAULT_MEMORY, cost_of, shape_for
 from solera.plan.models import ModelTable, Opener, merging, references, table_of
 from solera.plan.nodes import Builder
@@ -118,9 +118,9 @@ def _depth(task: LeafTask) -> int:
 
 
 def _stages_of(key: tuple[str, Call], tasks: tuple[LeafTask, ...]) -> Iterable[PopulationStage]:
-    for i, step in enumerate(chain_of(key[1]).steps):
-        if step.summary is not None and step.summary.scope is Scope.POPULATION:
-            yield PopulationStage(key, i, step.name, step.summary.rounds, tasks)
+    for need in work_of(tasks[0]).needs:
+        if need.scope is Scope.POPULATION:
+            yield PopulationStage(key, need.step, need.rounds, tasks)
 
 
 def _provenance(

@@ -1,19 +1,75 @@
-"""Calls to chains: one chain per distinct call, built once."""
+"""How a call is computed: its chain of steps, its fused kernel, and the shape of the work, each made once per call.
+
+The shape is taken from the kernel where there is one, so that planning an ordinary merge imports no torch.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from solera import registry
-from solera.ops.contract import Chain
-from solera.plan.tasks import Call
+from solera.ops.kernels import FusedKernel, fused
+from solera.plan.tasks import Call, LeafTask
+from solera.types import ELEMENT, Grain, Scope
+
+if TYPE_CHECKING:
+    from solera.ops.contract import Chain
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A summary that a step needs: the step's position, passes over the stream, what it is taken over."""
+
+    step: int
+    rounds: int
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class WorkShape:
+    """What the planner and the engine must know of a call: the finest unit, and the summaries in order."""
+
+    grain: Grain
+    needs: tuple[Need, ...]
+
+    @property
+    def tensor_rounds(self) -> int:
+        """Passes over a leaf for the summaries that are taken over it."""
+        return sum(need.rounds for need in self.needs if need.scope is Scope.TENSOR)
 
 
 @lru_cache(maxsize=4096)
 def chain_of(call: Call) -> Chain:
-    """Build the chain of a call; equal calls share it.
+    """Build the chain of a call; equal calls share it. Imports torch.
 
     Raises:
         BadParameter: a bound value is out of range.
     """
     return registry.build(call.method, dict(call.parameters), variant=call.variant)
+
+
+@lru_cache(maxsize=4096)
+def kernel_of(call: Call, models: int, *, delta: bool) -> FusedKernel | None:
+    """The fused kernel of a call with its variant's preset filled in; None where there is none, or no compiler."""
+    if find_spec("numba") is None:
+        return None
+    preset = registry.card(call.method).variants.get(call.variant or "", {})
+    return fused(call.method, {**preset, **dict(call.parameters)}, models, delta=delta)
+
+
+def work_of(task: LeafTask) -> WorkShape:
+    """The shape of a task's work."""
+    return _work(task.call, len(task.operands), delta=task.delta)
+
+
+@lru_cache(maxsize=4096)
+def _work(call: Call, models: int, *, delta: bool) -> WorkShape:
+    kernel = kernel_of(call, models, delta=delta)
+    if kernel is not None:
+        return WorkShape(ELEMENT, tuple(Need(p.step, p.rounds, p.scope) for p in kernel.passes))
+    chain = chain_of(call)
+    needs = (Need(i, s.summary.rounds, s.summary.scope) for i, s in enumerate(chain.steps) if s.summary is not None)
+    return WorkShape(chain.grain, tuple(needs))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solera.plan.chains import chain_of
+from solera.plan.chains import work_of
 from solera.plan.tasks import Cost, Expr, LeafTask, OutputTensor, PopulationStage, Read, reads_of, tasks_of
-from solera.types import CELL, ROWS, TENSOR, Grain
+from solera.types import CELL, ROWS, TENSOR
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 2048 * MIB
@@ -42,16 +42,11 @@ def _width(expr: Expr) -> int:
 
 def unit_elements(task: LeafTask, block: int) -> int:
     """Elements in the largest unit of a task: a block, whole rows, or the tensor."""
-    grain = coarsest(task)
+    grain = work_of(task).grain
     if grain is TENSOR:
         return task.numel
     row = task.shape[-1] if grain is ROWS and task.shape else 1
     return min(task.numel, max(block, row))
-
-
-def coarsest(task: LeafTask) -> Grain:
-    """The grain of a task's own chain."""
-    return chain_of(task.call).grain
 
 
 def cost_of(outputs: Sequence[OutputTensor], stages: Sequence[PopulationStage], shape: Shape) -> Cost:
@@ -77,15 +72,7 @@ def cost_of(outputs: Sequence[OutputTensor], stages: Sequence[PopulationStage], 
 
 def own_passes(expr: Expr) -> int:
     """Passes over one leaf's inputs: one per round of its tensor summaries, and the last."""
-    from solera.types import Scope
-
-    rounds = 1
-    for task in tasks_of(expr):
-        chain = chain_of(task.call)
-        rounds += sum(
-            s.summary.rounds for s in chain.steps if s.summary is not None and s.summary.scope is Scope.TENSOR
-        )
-    return rounds
+    return 1 + sum(work_of(task).tensor_rounds for task in tasks_of(expr))
 
 
 def _held_bytes(expr: Expr) -> int:

@@ -145,9 +145,15 @@ class PopulationStage:
 
     key: tuple[str, Call]
     step: int
-    step_name: str
     rounds: int
     tasks: tuple[LeafTask, ...] = field(repr=False)
+
+    @property
+    def step_name(self) -> str:
+        """The step's name, for people; builds the chain."""
+        from solera.plan.chains import chain_of
+
+        return chain_of(self.key[1]).steps[self.step].name
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,29 @@
+"""What all workers of a run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from solera.checkpoints.contract import ByteReader
+from solera.execute.kinship import Kinship
+from solera.plan.tasks import Call
+
+PopulationKey = tuple[tuple[str, Call], int]
+"""(population, position of the step)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """The reader, the finished whole-model summaries, the sizes of work.
+
+    `fuse`: fused kernels may be used. `block`: elements per block. `hold_bytes`: cap on one leaf's held inputs.
+    """
+
+    reader: ByteReader
+    keep_nonfinite: bool
+    block: int
+    hold_bytes: int
+    fuse: bool = True
+    populations: dict[PopulationKey, Any] = field(default_factory=dict)
+    kinship: Kinship = field(default_factory=Kinship)
