@@ -98,9 +98,8 @@ def _place(leaves: list[Leaf]) -> Mapping[str, Any]:
 
 def digest_of(source: Source, reader: FileReader) -> str:
     """BLAKE3 of a tensor's bytes, as they would be written; a block at a time."""
-    from solera.checkpoints.writer import tensor_bytes
-
     from solera.checkpoints.identity import hasher
+    from solera.checkpoints.writer import tensor_bytes
 
     digest = hasher()
     for start in range(0, source.spec.numel, BLOCK):

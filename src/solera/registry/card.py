@@ -104,6 +104,7 @@ class Card:
         numeric: exact, same-build or tolerance. random: draws numbers.
         variants: named presets: {"mergekit": {"parameter": value}}, "paper" being the defaults.
         deviations: "Differs:" lines of the docstring.
+        has_schema: the output differs from the inputs in its tensors or config; see `registry.schema`.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Card:
     parity: str = ""
     doc: str = ""
     law_optouts: Mapping[str, str] = field(default_factory=dict)
+    has_schema: bool = False
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of that name, or None."""

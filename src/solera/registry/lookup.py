@@ -90,7 +90,7 @@ def schema(name: str) -> SchemaOf | None:
     Raises:
         UnknownName: no such method.
     """
-    return _entry(name).schema
+    return _entry(name).schema if card(name).has_schema else None
 
 
 def load_plugin(path: str | Path) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ def method(
         "name": name, "space": str(space), "grain": grain.value, "symmetric": symmetric,
         "numeric": NumericClass(numeric).value, "base": base, "models": models, "paper": paper, "code": code,
         "version": version, "variants": dict(variants or {}), "idempotent": idempotent, "random": random,
-        "parity": parity, "law_optouts": dict(law_optouts or {}),
+        "parity": parity, "law_optouts": dict(law_optouts or {}), "has_schema": schema is not None,
     }  # fmt: skip
 
     def register(function: Callable[P, Chain]) -> Callable[P, Chain]:
