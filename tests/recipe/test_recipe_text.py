@@ -6,7 +6,7 @@ import math
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solera.errors import RecipeFaults
@@ -177,11 +177,13 @@ def read_or_refused(text):
     return True
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused_in_the_house_form(text):
     assert read_or_refused(text)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="{}[]:,&*!<>|-? ab\n'\"#%@", max_size=40))
 def test_any_yaml_like_text_is_read_or_refused_in_the_house_form(text):
     assert read_or_refused(text)
