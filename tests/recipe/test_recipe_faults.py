@@ -43,8 +43,11 @@ seed: -1
         (1, "`method` is missing."),
         (2, "`methd` is not a key here."),
         (3, "`base` is not usable."),
+        (6, "ties has no parameter `densty`."),
         (7, "A model needs one of `model`, `path` and `merge`."),
         (8, "`models` is not usable."),
+        (9, "`density` is not usable."),
+        (9, "`normalize` is not usable."),
         (11, "The layers are not readable."),
         (11, "There is no method `tise`."),
         (12, "`layout_form` is not a key here."),
@@ -179,7 +182,11 @@ rules:
         ),
         ("{merge_method: ties, models: [{model: a, parameters: {weight: 1}}]}", "ties needs a base.", ""),
         ("{merge_method: ties, base_model: b, models: [{model: b}]}", "The base is the only model.", ""),
-        ("{merge_method: tise, models: [{model: a}]}", "There is no method `tise`.", "`ties`"),
+        (
+            "{merge_method: tise, base_model: b, models: [{model: a, parameters: {weight: 1}}]}",
+            "There is no method `tise`.",
+            "`ties`",
+        ),
         ("{merge_metod: linear, models: [{model: a}]}", "`merge_method` is missing.", "rename `merge_metod`"),
         ("{base_model: a, models: [{model: a}]}", "`merge_method` is missing.", ""),
         ("{merge_method: passthrough, models: [{parameters: {scale: 1}}, {model: a}]}", "`model` is missing.", ""),
@@ -436,3 +443,18 @@ def test_any_data_is_a_recipe_or_faults(head, body):
 def test_registered_cards_are_what_is_asked(monkeypatch):
     monkeypatch.setattr(registry, "cards", dict)
     assert only("{method: linear, models: [a]}").what == "There is no method `linear`."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "method: tise\nmodels: [{model: a, wieght: 1}]\nparameters: {density: 20}\n",
+        "merge_method: tise\nmodels: [{model: a, parameters: {weight: x}}]\nparameters: {density: 20}\n",
+    ],
+)
+def test_a_misspelt_method_hides_nothing(text):
+    found = [f.what for f in find_faults(text)]
+    assert found[0] == "There is no method `tise`."
+    assert "ties needs a base." in found
+    assert "`density` is not usable." in found
+    assert len(found) == 4

@@ -8,6 +8,7 @@ from typing import Any
 
 from solera import registry
 from solera.errors import nearest
+from solera.recipe.assumed import assumed_card
 from solera.recipe.check_parameters import Group, missing, wrong_settings
 from solera.recipe.problem import Problem
 from solera.recipe.text import Path
@@ -30,13 +31,14 @@ class _Node:
 
     @property
     def card(self) -> Card | None:
-        return self.cards.get(self.merge.method)
+        return assumed_card(self.merge.method, self.cards)
 
     @property
     def in_use(self) -> list[Card]:
         """Cards of all methods that tensors of this node may meet; the node's own first."""
-        names = dict.fromkeys([self.merge.method, *(r.method for r in self.merge.rules if r.method)])
-        return [self.cards[name] for name in names if name in self.cards]
+        names = [r.method for r in self.merge.rules if r.method and r.method != COPY]
+        found = [self.card, *(assumed_card(name, self.cards) for name in names)]
+        return list({card.name: card for card in found if card}.values())
 
     @property
     def groups(self) -> list[Group]:
@@ -93,7 +95,7 @@ def _models(merge: Merge, at: Path) -> Iterator[tuple[Path, Any]]:
 
 def _method(node: _Node) -> Iterator[Problem]:
     name, variant = node.merge.method, node.merge.variant
-    if name and node.card is None:
+    if name and name not in node.cards:
         yield _unknown_method(name, node.at, node.cards)
     if node.card and variant and variant not in {"paper", *node.card.variants}:
         fix = nearest(variant, {"paper", *node.card.variants})
@@ -161,7 +163,9 @@ def _wrong_number(card: Card, allowed: tuple[int, int | None], count: int, group
 
 
 def _shared_settings(node: _Node) -> Iterator[Problem]:
-    cards = node.in_use + [node.cards[m.method] for m in node.merge.modules.values() if m.method in node.cards]
+    cards = node.in_use + [
+        card for inner in node.merge.modules.values() if (card := assumed_card(inner.method, node.cards))
+    ]
     yield from wrong_settings(cards, node.merge.parameters, (*node.at, "parameters"))
     for i, piece in enumerate(node.merge.slices):
         yield from wrong_settings(cards, piece.parameters, (*node.at, "slices", i, "parameters"))
@@ -185,18 +189,18 @@ def _ranges(piece: Slice, at: Path) -> Iterator[Problem]:
 
 
 def _rule(node: _Node, rule: Rule, at: Path) -> Iterator[Problem]:
-    known = rule.method in node.cards
-    if rule.method and rule.method != COPY and not known:
+    own = assumed_card(rule.method, node.cards) if rule.method and rule.method != COPY else None
+    if rule.method and rule.method != COPY and rule.method not in node.cards:
         yield _unknown_method(rule.method, at, [*node.cards, COPY])
-    if rule.method and not known:
+    if rule.method and own is None:
         return
-    cards = [node.cards[rule.method]] if rule.method else node.in_use
+    cards = [own] if own else node.in_use
     yield from wrong_settings(cards, rule.parameters, (*at, "parameters"))
     for k, settings in rule.model_parameters.items():
         yield from wrong_settings(cards, settings, (*at, "model_parameters", k), per_model=True)
-    if rule.method:
+    if own:
         scopes = (rule.parameters, node.merge.parameters, *node.outer)
-        yield from missing(node.cards[rule.method], _under(rule, node.groups, at), scopes, node.dialect)
+        yield from missing(own, _under(rule, node.groups, at), scopes, node.dialect)
 
 
 def _under(rule: Rule, groups: Sequence[Group], at: Path) -> list[Group]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from solera import registry
+from solera.recipe.assumed import assumed_card
 from solera.recipe.findings import Findings, Place
 from solera.recipe.linking import Linker
 from solera.recipe.mergekit_schema import Document, InputForm, ModuleForm, PathForm, RefForm, SliceForm, SourceForm
@@ -48,7 +49,7 @@ def merge_of(ctx: Linker, body: Document, place: Place) -> Merge:
     find = ctx.findings
     find.mark(place)
     method = _method(find, body, place)
-    card = registry.cards().get(method)
+    card = assumed_card(method, registry.cards())
     named, base_place = None, Place((*place.path, "base_model"), (*place.at, "base"))
     find.mark(base_place)
     if body.base_model is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from solera import registry
+from solera.recipe.assumed import assumed_card
 from solera.recipe.findings import Place
 from solera.recipe.linking import Linker
 from solera.recipe.native_models import model_of, operand_of, operands_of
@@ -50,7 +51,7 @@ def _base(ctx: Linker, body: Body, node: Merge, place: Place, outer: Merge | Non
         return model_of(ctx, body.base, place.into("base"))
     if outer is None or "base" in body.model_fields_set:
         return None
-    card = registry.cards().get(node.method)
+    card = assumed_card(node.method, registry.cards())
     return outer.base if card is None or card.base != "none" else None
 
 
