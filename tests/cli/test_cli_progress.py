@@ -58,6 +58,15 @@ def test_bars_from_many_threads_make_one_row_per_stage() -> None:
         assert sorted(task.description for task in bars.tasks) == ["s0", "s1"]
 
 
+def test_a_stage_that_ends_early_is_shown_as_done() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True)
+    with _bars(console) as bars:
+        show = Bars(console, bars)
+        show(progress(50, stage="summary"))
+        show(progress(10, stage="write"))
+        assert [(task.description, task.percentage) for task in bars.tasks] == [("summary", 100), ("write", 10)]
+
+
 def test_silence(capsys) -> None:
     with display(silent=True) as show:
         show(progress(50))

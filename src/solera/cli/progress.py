@@ -92,8 +92,14 @@ class Bars:
     def _row(self, stage: str) -> Any:
         with self.lock:
             if stage not in self.rows:
+                self._complete()
                 self.rows[stage] = self.bars.add_task(stage, total=None)
             return self.rows[stage]
+
+    def _complete(self) -> None:
+        """A stage that gives way to the next is done, also when it needed less than was foreseen."""
+        for task in self.bars.tasks:
+            self.bars.update(task.id, completed=task.total)
 
 
 def _warn(console: Console, event: Event) -> None:
