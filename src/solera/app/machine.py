@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from solera import __version__
 from solera.checkpoints.hub import is_offline
@@ -76,18 +76,12 @@ def _extra(name: str) -> dict[str, Any]:
     return {"present": not missing, "missing": missing, "install": f'pip install "solera[{name}]"'}
 
 
-def _needs(extra: str) -> list[Requirement]:
-    """What an extra asks for, extras of extras included."""
-    found: list[Requirement] = []
+def _needs(extra: str) -> Iterator[Requirement]:
+    """What an extra asks for beyond the core; extras of extras are written out by the build."""
     for need in map(Requirement, metadata.requires("solera") or []):
-        if need.marker is None or not need.marker.evaluate({"extra": extra}) or need.marker.evaluate({"extra": ""}):
-            continue
-        if canonicalize_name(need.name) == "solera":
-            found += [inner for name in need.extras for inner in _needs(name)]
-        else:
+        if need.marker and need.marker.evaluate({"extra": extra}) and not need.marker.evaluate({"extra": ""}):
             need.marker = None
-            found.append(need)
-    return found
+            yield need
 
 
 def _satisfied(need: Requirement) -> bool:

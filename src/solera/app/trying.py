@@ -10,9 +10,8 @@ from typing import Any
 
 from solera.checkpoints import parse_ref
 from solera.errors import CheckpointError, MissingExtra, NotFound, SoleraError
+from solera.reconcile import MANIFEST
 from solera.types import ModelRef
-
-MANIFEST = "solera.json"
 
 
 @dataclass(frozen=True, slots=True)
