@@ -48,7 +48,7 @@ def test_whole_model_ties_over_adapters_has_the_same_bits_for_every_slicing(zoo,
     made = Recipe(Merge("ties", tuple(models), base=ref(z["base"]), parameters={"density": 0.4}, variant="official"))
     runs = [
         solera.merge(made, tmp_path / f"o{i}", threads=t, memory=m)
-        for i, (t, m) in enumerate([(1, None), (2, 1 << 16), (2, 1 << 20)])
+        for i, (t, m) in enumerate([(1, None), (2, 80 << 20), (2, 100 << 20)])
     ]
     assert len({r.digest for r in runs}) == 1
     out, base = tensors(tmp_path / "o0"), tensors(z["base"])
@@ -305,3 +305,21 @@ def test_slices_that_do_not_fit_are_refused(zoo):
         piece = Slice(tuple(Operand(ref(z[f"e{i}"]), layers=r) for i, r in enumerate(ranges)))
         with pytest.raises(solera.errors.PlanError, match="slice 1"):
             solera.plan(Recipe(Merge("linear", slices=(piece,))))
+
+
+def test_a_rule_that_matches_nothing_is_said(zoo):
+    z = zoo()
+    plain = recipe("linear", [z["e0"], z["e1"]])
+    made = replace(plain, merge=replace(plain.merge, rules=(Rule(Match(role=("nrom",)), method="copy"),)))
+    assert any("rule 1 matches no tensor" in w and "norm" in w for w in solera.plan(made).warnings)
+
+
+def test_a_population_can_be_every_tensor_for_itself(zoo, tmp_path):
+    z = zoo()
+    whole = recipe("ties", [z["e0"], z["e1"]], base=z["base"], density=0.3)
+    solera.merge(replace(whole, population="tensor"), tmp_path / "each")
+    solera.merge(recipe("ties", [z["e0"], z["e1"]], base=z["base"], density=0.3, scope="tensor"), tmp_path / "scope")
+    solera.merge(whole, tmp_path / "node")
+    each, scope, node = (tensors(tmp_path / name) for name in ("each", "scope", "node"))
+    assert all((each[n] == scope[n]).all() for n in each)
+    assert not all((each[n] == node[n]).all() for n in each)

@@ -44,7 +44,7 @@ def merge(
         out: target folder. Must not exist or be empty, unless `force`; then it stays whole until the new one is ready.
         force: replace a target that is not empty.
         threads: workers; default the cores of this machine. The result does not depend on it.
-        memory: bytes that the run may hold above an idle process; default 2 GiB.
+        memory: bytes that the run may hold above an idle process; default 512 MiB.
         resume: go on with a stopped run of the same plan; without it such a run's work is thrown away.
         on_event: receives progress events, from any thread.
 

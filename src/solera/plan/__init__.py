@@ -20,7 +20,7 @@ def plan(recipe: Recipe | str | Path, *, memory: int | None = None, threads: int
 
     Args:
         recipe: a `Recipe`, or the path of a recipe file (native or mergekit).
-        memory: bytes that the run may hold above an idle process; default 2 GiB.
+        memory: bytes that the run may hold above an idle process; default 512 MiB.
         threads: workers; default the cores of this machine.
 
     Raises:

@@ -12,12 +12,12 @@ from solera.checkpoints import open_checkpoint
 from solera.errors import Fault, PlanError, RecipeFaults, SoleraError
 from solera.plan.arithmetic import input_cast
 from solera.plan.chains import work_of
-from solera.plan.cost import DEFAULT_MEMORY, cost_of, shape_for
+from solera.plan.cost import DEFAULT_MEMORY, MIB, cost_of, shape_for
 from solera.plan.models import ModelTable, Opener, merging, references, table_of
 from solera.plan.nodes import Builder
 from solera.plan.outputs import outputs_of
 from solera.plan.side import side_of
-from solera.plan.tasks import Call, LeafTask, OutputTensor, Plan, PopulationStage, Read, reads_of, tasks_of
+from solera.plan.tasks import Call, Cost, LeafTask, OutputTensor, Plan, PopulationStage, Read, reads_of, tasks_of
 from solera.plan.vocabulary import adapted
 from solera.recipe import digest as recipe_digest
 from solera.recipe.values import Recipe
@@ -49,7 +49,7 @@ def make_plan(
 
     Args:
         recipe: what to make.
-        memory: bytes that the run may hold above an idle process (default 2 GiB).
+        memory: bytes that the run may hold above an idle process (default 512 MiB).
         threads: workers (default: the cores of this machine).
         opener: how a reference becomes a checkpoint; tests pass their own.
 
@@ -65,6 +65,8 @@ def make_plan(
     outputs = outputs_of(recipe, table)
     stages = population_stages(outputs)
     shape = shape_for(outputs, memory or DEFAULT_MEMORY, threads or os.cpu_count() or 1)
+    cost = cost_of(outputs, stages, shape)
+    _check_memory(cost, memory, shape.threads)
     rows = _provenance(outputs, opened)
     return Plan(
         recipe=recipe,
@@ -72,11 +74,22 @@ def make_plan(
         stages=stages,
         models={t.label: t.checkpoint for t in opened.values()},
         side=side_of(table, vocabulary),
-        cost=cost_of(outputs, stages, shape),
+        cost=cost,
         digest=_digest(recipe, opened, outputs),
         warnings=tuple(_warnings(recipe, builder, opened, rows, vocabulary)),
         provenance=rows,
     )
+
+
+def _check_memory(cost: Cost, memory: int | None, threads: int) -> None:
+    """Refuse a limit that the work cannot keep; without one, what the work needs is taken and said."""
+    if memory is not None and cost.memory_bytes > memory:
+        raise PlanError(
+            "The memory limit is too small for this merge.",
+            got=f"{memory // MIB:,} MiB",
+            want=f"at least {-(-cost.memory_bytes // MIB):,} MiB with {threads} workers",
+            fix="raise --memory" + (", or use --threads 1" if threads > 1 else ""),
+        )
 
 
 def _opened(recipe: Recipe, opener: Opener) -> dict[ModelRef, ModelTable]:

@@ -11,9 +11,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from solera import registry
+from solera.checkpoints.ranges import FileRange
 from solera.ops.kernels import FusedKernel, fused
-from solera.plan.tasks import Call, LeafTask
-from solera.types import ELEMENT, Grain, Scope
+from solera.plan.tasks import Call, LeafTask, Read
+from solera.types import ELEMENT, DType, Grain, Scope
 
 if TYPE_CHECKING:
     from solera.ops.contract import Chain
@@ -58,6 +59,15 @@ def kernel_of(call: Call, models: int, *, delta: bool) -> FusedKernel | None:
         return None
     preset = registry.card(call.method).variants.get(call.variant or "", {})
     return fused(call.method, {**preset, **dict(call.parameters)}, models, delta=delta)
+
+
+def is_short(task: LeafTask) -> bool:
+    """Whether a task can go from file to file through a fused kernel: plain ranges in, float32 arithmetic."""
+    parts = (*(() if task.base is None else (task.base,)), *task.operands)
+    plain = all(isinstance(p, Read) and isinstance(p.source, FileRange) and p.cast is None for p in parts)
+    return (
+        plain and task.compute is DType.F32 and kernel_of(task.call, len(task.operands), delta=task.delta) is not None
+    )
 
 
 def work_of(task: LeafTask) -> WorkShape:

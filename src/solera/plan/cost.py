@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solera.plan.chains import work_of
+from solera.plan.chains import is_short, work_of
 from solera.plan.tasks import Cost, Expr, LeafTask, OutputTensor, PopulationStage, Read, reads_of, tasks_of
-from solera.types import CELL, ROWS, TENSOR
+from solera.types import CELL, ROWS, TENSOR, DType
 
 MIB = 1 << 20
-DEFAULT_MEMORY = 2048 * MIB
+DEFAULT_MEMORY = 512 * MIB
+OVERHEAD = 64 * MIB
+"""Bytes that any run takes: compiled loops, parsers, stacks of workers, the plan's own tables."""
+STATE = MIB
+"""Bytes of one model's share of a running summary: two radix histograms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ def shape_for(outputs: Sequence[OutputTensor], memory: int, threads: int) -> Sha
     Blocks shrink with the number of operands; a quarter of each worker's share is for blocks, half for held operands.
     """
     widest = max((_width(part.expr) for t in outputs for part in t.parts), default=1)
-    share = memory // max(threads, 1)
+    share = max(0, memory - OVERHEAD) // max(threads, 1)
     block = min(4 * CELL, max(CELL, share // 4 // (24 * widest) // CELL * CELL))
     return Shape(block, share // 2, threads)
 
@@ -50,24 +54,45 @@ def unit_elements(task: LeafTask, block: int) -> int:
 
 
 def cost_of(outputs: Sequence[OutputTensor], stages: Sequence[PopulationStage], shape: Shape) -> Cost:
-    """Price a plan."""
-    read, memory, passes, held, again = 0, 0, 1, 0, 0
-    for tensor in outputs:
-        for part in tensor.parts:
-            once = sum(r.source.cost_bytes(r.offset, r.offset + r.numel) for r in reads_of(part.expr))
-            rounds = own_passes(part.expr)
-            passes = max(passes, rounds)
-            hold = rounds > 1 and _held_bytes(part.expr) <= shape.hold_bytes
-            held, again = held + hold, again + (rounds > 1 and not hold)
-            read += once * (1 if hold else rounds)
-            memory = max(memory, _peak(part.expr, shape, hold=hold))
-    for stage in stages:
-        read += stage.rounds * sum(
-            r.source.cost_bytes(r.offset, r.offset + r.numel) for t in stage.tasks for r in reads_of(t)
-        )
-    passes += sum(stage.rounds for stage in stages)
+    """Price a plan. Memory is what the largest leaves take when all workers are at one of them."""
+    parts = [(part.expr, tensor.dtype) for tensor in outputs for part in tensor.parts]
+    priced = [_price(expr, dtype, shape) for expr, dtype in parts]
+    swept = sum(stage.rounds * sum(_once(task) for task in stage.tasks) for stage in stages)
+    held, again = sum(p.held for p in priced), sum(p.again for p in priced)
     words = "nothing needs a second pass" if not held + again else f"{held} tensors held, {again} read again"
-    return Cost(read, sum(t.numel * t.dtype.itemsize for t in outputs), passes, memory * shape.threads, words)
+    peaks = sorted((p.peak for p in priced), reverse=True)[: max(shape.threads, 1)]
+    states = max((len(t.operands) for s in stages for t in s.tasks), default=0) * STATE * shape.threads
+    return Cost(
+        read_bytes=swept + sum(p.read for p in priced),
+        write_bytes=sum(t.numel * t.dtype.itemsize for t in outputs),
+        passes=max((p.rounds for p in priced), default=1) + sum(stage.rounds for stage in stages),
+        memory_bytes=OVERHEAD + sum(peaks) + states,
+        held=words,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Price:
+    """What one leaf takes: bytes read, rounds over its inputs, whether they are held or read again, peak memory."""
+
+    read: int
+    rounds: int
+    held: bool
+    again: bool
+    peak: int
+
+
+def _price(expr: Expr, out: DType, shape: Shape) -> _Price:
+    once, rounds = _once(expr), own_passes(expr)
+    kept = sum(r.numel * r.source.spec.dtype.itemsize for r in reads_of(expr))
+    hold = rounds > 1 and kept <= shape.hold_bytes
+    peak = _working(expr, out, shape) + (kept if hold else 0)
+    return _Price(once * (1 if hold else rounds), rounds, hold, rounds > 1 and not hold, peak)
+
+
+def _once(expr: Expr) -> int:
+    """Bytes of one pass over an expression's inputs."""
+    return sum(r.source.cost_bytes(r.offset, r.offset + r.numel) for r in reads_of(expr))
 
 
 def own_passes(expr: Expr) -> int:
@@ -75,12 +100,11 @@ def own_passes(expr: Expr) -> int:
     return 1 + sum(work_of(task).tensor_rounds for task in tasks_of(expr))
 
 
-def _held_bytes(expr: Expr) -> int:
-    return sum(r.numel * r.source.spec.dtype.itemsize for r in reads_of(expr))
-
-
-def _peak(expr: Expr, shape: Shape, *, hold: bool) -> int:
+def _working(expr: Expr, out: DType, shape: Shape) -> int:
+    """Bytes alive while one unit is made: stored blocks on the short way, several float32 stacks on the long one."""
     if isinstance(expr, Read):
-        return shape.block * 8
-    units = max(unit_elements(t, shape.block) for t in tasks_of(expr))
-    return units * 16 * (_width(expr) + 2) + (_held_bytes(expr) if hold else 0)
+        return min(expr.numel, shape.block) * (expr.source.spec.dtype.itemsize + out.itemsize)
+    units = max(unit_elements(task, shape.block) for task in tasks_of(expr))
+    if is_short(expr):
+        return units * (out.itemsize + sum(r.source.spec.dtype.itemsize for r in reads_of(expr)))
+    return units * 16 * (_width(expr) + 2)

@@ -11,7 +11,7 @@ from solera import registry
 from solera.arch import compatible
 from solera.errors import Fault, PlanError
 from solera.plan.arithmetic import in_storage_type
-from solera.plan.bind import COPY, call_for
+from solera.plan.bind import COPY, call_for, matches
 from solera.plan.crop import cropped
 from solera.plan.models import ModelTable, Row
 from solera.plan.route import Route, Source, routes
@@ -49,6 +49,7 @@ class Builder:
         rows: dict[str, Row] = {}
         for route in routes(node, layout, self.table, outer, mergekit=mergekit):
             rows[route.leaf.name] = self._row(node, identity, route)
+        self.notes += _unmatched(node, rows)
         table = replace(layout, label=node.name or identity.label, rows=_share_ties(rows))
         return _reshaped(node, _with_schema(node, table), self)
 
@@ -101,7 +102,8 @@ class Builder:
         if _is_plain_copy(call, route):
             row = route.sources[0].row
             return replace(row or route.layout, leaf=leaf, status="copied", alias=_alias(route))
-        task = in_storage_type(self.recipe, _task(identity, call, route))
+        population = f"{identity.key}/{leaf.name}" if self.recipe.population == "tensor" else identity.key
+        task = in_storage_type(self.recipe, _task(identity, population, call, route))
         return Row(leaf, task, "merged", identity.label, alias=_alias(route))
 
     def _aligned(self, node: Merge, route: Route) -> Route:
@@ -185,13 +187,13 @@ def _with_ordinals(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def _task(identity: _Identity, call: Call, route: Route) -> LeafTask:
+def _task(identity: _Identity, population: str, call: Call, route: Route) -> LeafTask:
     card = registry.card(call.method)
     delta = route.base is not None and not card.space.startswith("weight")
     leaf = route.leaf
     ids = _with_ordinals([s.table.label for s in route.sources])
     return LeafTask(
-        node=identity.key,
+        node=population,
         leaf=leaf.name,
         shape=route.sources[0].row.leaf.shape if route.sources[0].row else leaf.shape,
         call=call,
@@ -229,6 +231,14 @@ def _reshaped(node: Merge, table: ModelTable, builder: Builder) -> ModelTable:
         return table
     stacks = tuple(replace(s, count=len(sources)) if s is main else s for s in table.stacks)
     return replace(table, stacks=stacks, layer_sources={main.name: tuple(sources)})
+
+
+def _unmatched(node: Merge, rows: Mapping[str, Row]) -> Iterator[str]:
+    """Notes on rules that speak of no tensor, which are most often misspelt."""
+    for number, rule in enumerate(node.rules, 1):
+        if not any(matches(rule.match, row.leaf) for row in rows.values()):
+            roles = sorted({row.leaf.role for row in rows.values()})
+            yield f"rule {number} matches no tensor; roles here: {', '.join(roles)}"
 
 
 def _with_schema(node: Merge, table: ModelTable) -> ModelTable:
