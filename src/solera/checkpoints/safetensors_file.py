@@ -35,8 +35,27 @@ def read_header(path: str, reader: ByteReader, limits: Limits | None = None) -> 
     stamp = Stamp.of(path)
     length = _header_length(path, reader, stamp.size, limits)
     text = reader.pread(path, _PREFIX, length).tobytes()
-    metadata, tensors = parse_header(text, path=path, data_bytes=stamp.size - _PREFIX - length, limits=limits)
-    return Header(path, stamp, hashlib.sha256(text).hexdigest(), tensors, metadata)
+    digest = hashlib.sha256(text).hexdigest()
+    metadata, tensors = _parsed_once(digest, text, path, stamp.size - _PREFIX - length, limits)
+    return Header(path, stamp, digest, tensors, metadata)
+
+
+_RECENT: dict[tuple[str, int, Limits], tuple[dict[str, str], dict[str, FileRange]]] = {}
+_KEPT = 4
+
+
+def _parsed_once(
+    digest: str, text: bytes, path: str, data_bytes: int, limits: Limits
+) -> tuple[dict[str, str], dict[str, FileRange]]:
+    """Parse a header, or take it from another file with the same one: fine-tunes of one model share theirs."""
+    key = (digest, data_bytes, limits)
+    known = _RECENT.get(key)
+    if known is None:
+        while len(_RECENT) >= _KEPT:
+            _RECENT.pop(next(iter(_RECENT)), None)
+        known = _RECENT[key] = parse_header(text, path=path, data_bytes=data_bytes, limits=limits)
+    metadata, tensors = known
+    return metadata, {name: FileRange(path, t.offset, t.spec) for name, t in tensors.items()}
 
 
 def _header_length(path: str, reader: ByteReader, size: int, limits: Limits) -> int:

@@ -12,7 +12,7 @@ from solera.arch.values import Leaf
 from solera.errors import BadParameter
 from solera.plan.tasks import Call
 from solera.recipe.settings import resolve
-from solera.recipe.values import Match, Merge, Rule, Setting, Settings
+from solera.recipe.values import Cases, Gradient, Match, Merge, Rule, Setting, Settings
 
 COPY = "copy"
 
@@ -44,6 +44,12 @@ def matches(match: Match, leaf: Leaf) -> bool:
     name = match.name is None or fnmatchcase(leaf.name, match.name) or fnmatchcase(leaf.tensor, match.name)
     module = match.module is None or match.module in (leaf.module, leaf.stack)
     return role and layers and name and module
+
+
+def is_constant(node: Merge, scope: Scope) -> bool:
+    """Whether every leaf of a scope gets the same call: no rules, gradients or conditions."""
+    settings = (value for level in (*scope.operands, *scope.outer) for value in level.values())
+    return not node.rules and not any(isinstance(value, (Gradient, Cases)) for value in settings)
 
 
 def call_for(node: Merge, leaf: Leaf, scope: Scope) -> Call:

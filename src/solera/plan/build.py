@@ -13,7 +13,7 @@ from solera.errors import Fault, PlanError, RecipeFaults, SoleraError
 from solera.plan.arithmetic import input_cast
 from solera.plan.chains import work_of
 from solera.plan.cost import DEFAULT_MEMORY, MIB, cost_of, shape_for
-from solera.plan.models import ModelTable, Opener, merging, references, table_of
+from solera.plan.models import Describer, ModelTable, Opener, merging, references, table_of
 from solera.plan.nodes import Builder
 from solera.plan.outputs import outputs_of
 from solera.plan.side import side_of
@@ -96,9 +96,10 @@ def _opened(recipe: Recipe, opener: Opener) -> dict[ModelRef, ModelTable]:
     """Open every model; the faults of all are reported together."""
     tables: dict[ModelRef, ModelTable] = {}
     problems: list[SoleraError] = []
+    describer = Describer()
     for ref in references(recipe):
         try:
-            tables[ref] = table_of(opener(ref), str(ref), input_cast(recipe))
+            tables[ref] = table_of(opener(ref), str(ref), input_cast(recipe), describer)
         except SoleraError as error:
             problems.append(error)
     if len(problems) == 1:

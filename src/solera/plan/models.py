@@ -11,7 +11,7 @@ from solera.arch.values import LayerStack, Leaf
 from solera.checkpoints.contract import Checkpoint
 from solera.plan.tasks import Expr, Read, Status
 from solera.recipe.values import Merge, Operand, Recipe, TokenizerSpec
-from solera.types import DType, ModelRef
+from solera.types import DType, ModelRef, TensorSpec
 
 Opener = Callable[[ModelRef], Checkpoint]
 
@@ -102,18 +102,52 @@ def _of_tokenizer(spec: TokenizerSpec) -> Iterator[ModelRef]:
     yield from (t.model for t in spec.tokens.values() if t.model is not None)
 
 
-def table_of(checkpoint: Checkpoint, label: str, cast: DType | None = None) -> ModelTable:
+@dataclass(frozen=True, slots=True, eq=False)
+class Description:
+    """What names, shapes and config say of a model: shared by all fine-tunes that agree in them."""
+
+    specs: Mapping[str, TensorSpec]
+    config: Mapping[str, Any]
+    architecture: Architecture
+    leaves: tuple[Leaf, ...]
+    stacks: tuple[LayerStack, ...]
+
+
+_INCIDENTAL = ("_name_or_path", "dtype", "torch_dtype", "transformers_version", "use_cache")
+
+
+@dataclass(eq=False)
+class Describer:
+    """Describes checkpoints, each kind once."""
+
+    known: list[Description] = field(default_factory=list)
+
+    def describe(self, checkpoint: Checkpoint) -> Description:
+        """The description of a checkpoint, from an earlier one where names, shapes and config agree."""
+        specs = checkpoint.specs
+        config = {k: v for k, v in checkpoint.config.items() if k not in _INCIDENTAL}
+        for found in self.known:
+            if found.config == config and found.specs == specs:
+                return found
+        architecture = identify(checkpoint.config, specs)
+        leaves = architecture.leaves(specs, checkpoint.config)
+        made = Description(specs, config, architecture, leaves, architecture.stacks(checkpoint.config, specs))
+        self.known.append(made)
+        return made
+
+
+def table_of(
+    checkpoint: Checkpoint, label: str, cast: DType | None = None, describer: Describer | None = None
+) -> ModelTable:
     """Describe an opened checkpoint leaf by leaf; tied heads get an alias row. Reads nothing.
 
-    `cast` rounds wider float tensors to a type as they are read.
+    `cast` rounds wider float tensors to a type as they are read; `describer` remembers earlier models.
     """
-    specs = checkpoint.specs
-    architecture = identify(checkpoint.config, specs)
-    rows = {leaf.name: _row(checkpoint, leaf, label, cast) for leaf in architecture.leaves(specs, checkpoint.config)}
-    rows = _with_aliases(rows, architecture, checkpoint)
-    stacks = architecture.stacks(checkpoint.config, specs)
-    shapes = {name: spec.shape for name, spec in specs.items()}
-    return ModelTable(label, rows, architecture, checkpoint, stacks, shapes)
+    seen = (describer or Describer()).describe(checkpoint)
+    rows = {leaf.name: _row(checkpoint, leaf, label, cast) for leaf in seen.leaves}
+    rows = _with_aliases(rows, seen.architecture, checkpoint)
+    shapes = {name: spec.shape for name, spec in seen.specs.items()}
+    return ModelTable(label, rows, seen.architecture, checkpoint, seen.stacks, shapes)
 
 
 def _row(checkpoint: Checkpoint, leaf: Leaf, label: str, cast: DType | None) -> Row:

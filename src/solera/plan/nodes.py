@@ -11,7 +11,7 @@ from solera import registry
 from solera.arch import compatible
 from solera.errors import Fault, PlanError
 from solera.plan.arithmetic import in_storage_type
-from solera.plan.bind import COPY, call_for, matches
+from solera.plan.bind import COPY, call_for, is_constant, matches
 from solera.plan.crop import cropped
 from solera.plan.models import ModelTable, Row
 from solera.plan.route import Route, Source, routes
@@ -29,6 +29,7 @@ class Builder:
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _merged: dict[int, ModelTable] = field(default_factory=dict)
+    _calls: dict[tuple[int, ...], Call | None] = field(default_factory=dict)
 
     def table(self, model: ModelRef | Merge) -> ModelTable:
         """The table of a model or of a nested merge (built once)."""
@@ -95,7 +96,7 @@ class Builder:
         route = self._aligned(node, route)
         if not self._complete(node, route):
             return replace(route.layout, leaf=leaf, status="copied")
-        call = call_for(node, leaf, route.scope)
+        call = self._call(node, route)
         if call.method == COPY:
             source = route.base or Source(route.sources[0].table, route.layout, leaf.name)
             return replace(source.row or route.layout, leaf=leaf, status="copied", alias=None)
@@ -105,6 +106,14 @@ class Builder:
         population = f"{identity.key}/{leaf.name}" if self.recipe.population == "tensor" else identity.key
         task = in_storage_type(self.recipe, _task(identity, population, call, route))
         return Row(leaf, task, "merged", identity.label, alias=_alias(route))
+
+    def _call(self, node: Merge, route: Route) -> Call:
+        """Bind the node's method to the leaf; scopes that say the same of every leaf are bound once."""
+        scope = route.scope
+        key = (id(node), *map(id, (*scope.operands, *scope.outer)))
+        if key not in self._calls:
+            self._calls[key] = call_for(node, route.leaf, scope) if is_constant(node, scope) else None
+        return self._calls[key] or call_for(node, route.leaf, scope)
 
     def _aligned(self, node: Merge, route: Route) -> Route:
         """In the mergekit dialect, embeddings of unequal length are cut; the cut is noted."""
