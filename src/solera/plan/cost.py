@@ -83,10 +83,11 @@ class _Price:
 
 
 def _price(expr: Expr, out: DType, shape: Shape) -> _Price:
-    once, rounds = _once(expr), own_passes(expr)
-    kept = sum(r.numel * r.source.spec.dtype.itemsize for r in reads_of(expr))
+    rounds, reads = own_passes(expr), tuple(reads_of(expr))
+    once = sum(r.source.cost_bytes(r.offset, r.offset + r.numel) for r in reads)
+    kept = sum(r.numel * r.source.spec.dtype.itemsize for r in reads) if rounds > 1 else 0
     hold = rounds > 1 and kept <= shape.hold_bytes
-    peak = _working(expr, out, shape) + (kept if hold else 0)
+    peak = _working(expr, reads, out, shape) + (kept if hold else 0)
     return _Price(once * (1 if hold else rounds), rounds, hold, rounds > 1 and not hold, peak)
 
 
@@ -100,11 +101,11 @@ def own_passes(expr: Expr) -> int:
     return 1 + sum(work_of(task).tensor_rounds for task in tasks_of(expr))
 
 
-def _working(expr: Expr, out: DType, shape: Shape) -> int:
+def _working(expr: Expr, reads: Sequence[Read], out: DType, shape: Shape) -> int:
     """Bytes alive while one unit is made: stored blocks on the short way, several float32 stacks on the long one."""
     if isinstance(expr, Read):
         return min(expr.numel, shape.block) * (expr.source.spec.dtype.itemsize + out.itemsize)
     units = max(unit_elements(task, shape.block) for task in tasks_of(expr))
     if is_short(expr):
-        return units * (out.itemsize + sum(r.source.spec.dtype.itemsize for r in reads_of(expr)))
+        return units * (out.itemsize + sum(r.source.spec.dtype.itemsize for r in reads))
     return units * 16 * (_width(expr) + 2)
