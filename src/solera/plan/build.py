@@ -64,7 +64,7 @@ def make_plan(
 
 @contextmanager
 def _collector_resting() -> Iterator[None]:
-    """Millions of small values are made and all are kept: looking through them for garbage costs a third of the time."""
+    """Millions of small values are made and all kept: searching them for garbage costs a third of the time."""
     on = gc.isenabled()
     gc.disable()
     try:
