@@ -1,0 +1,279 @@
+"""Time whole merges against the floor, and against mergekit where its own environment is at hand.
+
+python benchmarks/merges.py [--full] [--since 2026-01-31T12:00] [--calm 0.3] [--only 'ties,linear'] [--disk FOLDER]
+
+Rows are appended to benchmarks/results/rows.jsonl. A row that is there is not taken again, so a stopped run goes on
+where it was; `--since` takes older rows again, `--calm` those during which other processes kept more cores busy.
+MERGEKIT_BIN names the folder of another environment's programs; without it that column stays empty.
+Every repetition is floor, merge, mergekit in turn; the best of each counts, and all are in the row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import checkpoints
+from matrix import Job, jobs
+from measure import Taken, run
+from methods import TRIALS, Trial
+from results import Results, Row
+
+HERE = Path(__file__).parent
+SOLERA = (sys.executable, "-m", "solera.cli")
+MEMORY = Path("/dev/shm")
+MARGIN = 2 << 30
+MERGES = ("merge", "compare")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where things are."""
+
+    results: Results
+    places: dict[str, Path]
+    mergekit: Path | None = field(default_factory=lambda: _mergekit())
+
+    def data(self, job: Job) -> Path:
+        """Folder of the job's checkpoints."""
+        return self.places[job.place] / job.size
+
+    def scratch(self, job: Job) -> Path:
+        """Folder for outputs, on the same file system."""
+        folder = self.places[job.place] / "out"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _mergekit() -> Path | None:
+    folder = os.environ.get("MERGEKIT_BIN")
+    return Path(folder) / "mergekit-yaml" if folder else None
+
+
+class RunFailed(Exception):
+    """A measured command ended with an error."""
+
+
+def checked(taken: Taken) -> Taken:
+    """The run itself, if it went well."""
+    if taken.code:
+        lines = (taken.err or taken.out).strip().splitlines()
+        raise RunFailed(f"exit code {taken.code}: " + " | ".join(lines[-6:])[-600:])
+    return taken
+
+
+def merge_row(bench: Bench, job: Job) -> Row:
+    """One row of the matrix: repetitions in turn, then one run with clocks inside."""
+    trial, scratch = TRIALS[job.method], bench.scratch(job)
+    recipe = scratch / "recipe.yaml"
+    recipe.write_text(trial.recipe(bench.data(job), job.models))
+    rounds: list[dict[str, Any]] = []
+    for round_ in range(job.repeats):
+        rounds.append(_round(bench, job, trial, recipe, theirs=round_ < job.theirs))
+    return _summed(job, rounds, _clocks(scratch, recipe, job.threads))
+
+
+def _round(bench: Bench, job: Job, trial: Trial, recipe: Path, *, theirs: bool) -> dict[str, Any]:
+    scratch = bench.scratch(job)
+    found: dict[str, Any] = {"floor": floor(trial.folders(bench.data(job), job.models), scratch, job.place)}
+    taken = checked(run([*SOLERA, *arguments(recipe, scratch / "merged", job.threads)]))
+    found["ours"] = {**taken.figures(), "report": _report(taken.out)}
+    shutil.rmtree(scratch / "merged")
+    if theirs and trial.both and bench.mergekit:
+        other = run([str(bench.mergekit), str(recipe), str(scratch / "other")])
+        found["theirs"] = {**other.figures(), **({"error": other.err.strip()[-300:]} if other.code else {})}
+        shutil.rmtree(scratch / "other", ignore_errors=True)
+    return found
+
+
+def arguments(recipe: Path, out: Path, threads: int) -> list[str]:
+    """Arguments of one merge."""
+    return ["merge", str(recipe), "--out", str(out), "--threads", str(threads), "--json"]
+
+
+def _report(text: str) -> dict[str, Any]:
+    report = json.loads(text[text.index("{") :])
+    kept = ("bytes_read", "bytes_written", "passes", "seconds", "memory_bytes", "digest")
+    return {name: report[name] for name in kept}
+
+
+def floor(folders: Iterable[Path], scratch: Path, place: str) -> dict[str, float]:
+    """Seconds of reading all inputs once and writing one output, and of the fsync on a disk."""
+    inputs = [sorted(folder.glob("*.safetensors")) for folder in folders]
+    size = sum(path.stat().st_size for path in inputs[-1])
+    out = scratch / "floor.bin"
+    flag = ["--fsync"] if place == "disk" else []
+    files = [str(path) for paths in inputs for path in paths]
+    command = [sys.executable, str(HERE / "floor.py"), *flag, "--threads", "2", str(out), str(size), *files]
+    seconds, forced = checked(run(command)).out.split()
+    out.unlink()
+    return {"seconds": float(seconds), "fsync": float(forced)}
+
+
+def _clocks(scratch: Path, recipe: Path, threads: int) -> dict[str, Any]:
+    figures = scratch / "clocks.json"
+    command = [sys.executable, str(HERE / "probe.py"), str(figures), *arguments(recipe, scratch / "probed", threads)]
+    checked(run(command, {"PROBE_BEGAN": str(time.monotonic())}))
+    shutil.rmtree(scratch / "probed")
+    return dict(json.loads(figures.read_text()))
+
+
+def _summed(job: Job, rounds: Sequence[dict[str, Any]], clocks: dict[str, Any]) -> Row:
+    best = min((r["ours"] for r in rounds), key=lambda taken: taken["wall"])
+    theirs = [r["theirs"] for r in rounds if "theirs" in r]
+    failed = [t["error"] for t in theirs if "error" in t]
+    quickest = min((t for t in theirs if "error" not in t), key=lambda t: t["wall"], default=None)
+    return {
+        **job.key(),
+        "parameters": checkpoints.parameters(checkpoints.SIZES[job.size]),
+        "ours": best,
+        "peak_rss": max(r["ours"]["peak_rss"] for r in rounds),
+        "peak_anon": max(r["ours"]["peak_anon"] for r in rounds),
+        "floor": min((r["floor"] for r in rounds), key=lambda f: f["seconds"]),
+        "theirs": quickest,
+        **({"theirs_failed": failed[-1]} if failed else {}),
+        "clocks": clocks,
+        "walls": {k: [round(w, 4) for w in ws] for k, ws in _walls(rounds).items()},
+        "others": round(max(r["ours"]["others"] for r in rounds), 3),
+        "load": rounds[0]["ours"]["load"],
+    }
+
+
+def _walls(rounds: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    return {
+        "ours": [r["ours"]["wall"] for r in rounds],
+        "floor": [r["floor"]["seconds"] for r in rounds],
+        "theirs": [r["theirs"]["wall"] for r in rounds if "theirs" in r],
+    }
+
+
+def help_row(bench: Bench, job: Job) -> Row:
+    """`solera --help`, as a process."""
+    del bench
+    return _plain(job, [checked(run([*SOLERA, "--help"])) for _ in range(job.repeats)])
+
+
+def plan_row(bench: Bench, job: Job) -> Row:
+    """`solera plan` of many tensors, as a process; the checkpoints are headers over holes."""
+    scratch, data = bench.scratch(job), bench.places[job.place] / f"headers-{job.size}"
+    checkpoints.write_headers(data, checkpoints.SIZES[job.size], job.models)
+    try:
+        recipe = scratch / "recipe.yaml"
+        recipe.write_text(TRIALS[job.method].recipe(data, job.models))
+        taken = [checked(run([*SOLERA, "plan", str(recipe), "--json"])) for _ in range(job.repeats)]
+    finally:
+        shutil.rmtree(data)
+    return _plain(job, taken) | {"tensors": sum(1 for _ in checkpoints.tensors(checkpoints.SIZES[job.size]))}
+
+
+def _plain(job: Job, taken: Sequence[Taken]) -> Row:
+    best = min(taken, key=lambda t: t.wall)
+    worst = max(t.others for t in taken)
+    walls = {"ours": [round(t.wall, 4) for t in taken]}
+    return {**job.key(), "ours": best.figures(), "walls": walls, "others": worst, "load": taken[0].load}
+
+
+KINDS = {"merge": merge_row, "compare": merge_row, "help": help_row, "plan": plan_row}
+
+
+def room_for(bench: Bench, job: Job, wanted: int) -> str:
+    """Why the job's files do not fit, or an empty string."""
+    nbytes = 2 * checkpoints.parameters(checkpoints.SIZES[job.size])
+    need = nbytes * (wanted + 1 + 1) + MARGIN if job.kind in MERGES else MARGIN
+    made = bench.data(job).exists()
+    free = shutil.disk_usage(bench.places[job.place]).free
+    if job.place == "memory":
+        free = min(free, _available())
+    least = 90 * 10**9 if job.size == "7" else 0
+    if made or free >= max(need, least):
+        return ""
+    return f"{free / 1e9:.0f} GB free in {job.place}, {max(need, least) / 1e9:.0f} wanted"
+
+
+def _available() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def take(bench: Bench, todo: Sequence[Job]) -> list[str]:
+    """Run the jobs, one data set at a time, each deleted when its jobs are done; returns what was left out."""
+    left = []
+    groups = dict.fromkeys((job.place, job.size) for job in todo)
+    for place, size in groups:
+        group = [job for job in todo if (job.place, job.size) == (place, size)]
+        models = max((TRIALS[j.method].operands(j.models) for j in group if j.kind in MERGES), default=0)
+        if why := room_for(bench, group[0], models):
+            left.append(f"{size} B in {place}: {why}")
+            continue
+        try:
+            if models:
+                say(f"-- writing {models + 1} checkpoints of {size} B ({place})")
+                checkpoints.write(bench.places[place] / size, checkpoints.SIZES[size], models)
+            left += [line for job in group if (line := _one(bench, job))]
+        finally:
+            shutil.rmtree(bench.places[place] / size, ignore_errors=True)
+    return left
+
+
+def _one(bench: Bench, job: Job) -> str:
+    began = time.monotonic()
+    try:
+        row = KINDS[job.kind](bench, job)
+    except (RunFailed, KeyError, ValueError, OSError) as error:
+        bench.results.append({**job.key(), "error": f"{type(error).__name__}: {error}", "others": 0.0, "load": 0.0})
+        shutil.rmtree(bench.scratch(job), ignore_errors=True)
+        say(f"{job}: {error}")
+        return f"{job}: {error}"
+    bench.results.append(row)
+    theirs = f", mergekit {row['theirs']['wall']:.1f} s" if row.get("theirs") else ""
+    under = f", floor {row['floor']['seconds']:.2f} s" if "floor" in row else ""
+    say(f"{job}: {row['ours']['wall']:.2f} s{under}{theirs}, others {row['others']} ({time.monotonic() - began:.0f} s)")
+    return ""
+
+
+def say(line: str) -> None:
+    """Print at once."""
+    print(line, flush=True)
+
+
+def main() -> None:
+    """Take what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="the whole matrix (hours), not the short form")
+    parser.add_argument("--since", default="", help="take rows older than this date again (UTC)")
+    parser.add_argument("--calm", type=float, default=float("inf"), help="take rows again that others disturbed more")
+    parser.add_argument("--only", default="", help="methods, by name")
+    parser.add_argument("--sizes", default="", help="sizes, such as 0.1,0.5")
+    parser.add_argument("--disk", type=Path, default=HERE.parent / "build" / "bench", help="a folder on the disk")
+    parser.add_argument("--results", type=Path, default=Results.path)
+    options = parser.parse_args()
+    results = Results(options.results)
+    mine = f"solera-bench-{os.getuid()}"
+    places = {"memory": MEMORY / mine, "disk": options.disk / mine}
+    for folder in places.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    bench = Bench(results, places)
+    finished = results.finished(options.since, options.calm)
+    wanted = [job for job in jobs(full=options.full) if job.named(options.only, options.sizes)]
+    todo = [job for job in wanted if tuple(job.key().values()) not in finished]
+    say(f"{len(todo)} of {len(wanted)} rows to take; mergekit: {bench.mergekit or 'not given'}")
+    try:
+        left = take(bench, todo)
+    finally:
+        for folder in places.values():
+            shutil.rmtree(folder, ignore_errors=True)
+    say("\n".join(["left out:", *left]) if left else "all rows taken")
+
+
+if __name__ == "__main__":
+    main()
