@@ -12,7 +12,7 @@ import torch
 from solera import registry
 from solera.ops.contract import Facts, Stack, run_whole
 from solera.ops.kernels import FusedKernel, fused
-from solera.types import CELL, DType
+from solera.types import CELL, ROWS, DType
 
 STORED = {
     DType.F32: np.uint32,
@@ -32,6 +32,11 @@ class Case:
     delta: bool
     base: bool = True
     only: int | None = None
+    row: int | None = None
+
+    def fit(self, n: int) -> int:
+        """About n elements: whole rows."""
+        return max(self.row, n // self.row * self.row) if self.row else n
 
 
 def torch_type(dtype: DType) -> torch.dtype:
@@ -68,8 +73,9 @@ def make(models: int, n: int, dtypes: Sequence[DType], seed: int = 0, kind: str 
     return [stored(np.clip(row, -limit[d], limit[d]), d) for row, d in zip([base, *rows], dtypes, strict=True)]
 
 
-def facts_for(n: int, models: int) -> Facts:
-    return Facts(shape=(n,), leaf="layers.0.w", models=tuple(f"m{k}" for k in range(models)), seed=2**63 + 5)
+def facts_for(n: int, models: int, case: Case | None = None) -> Facts:
+    shape = (n // case.row, case.row) if case and case.row else (n,)
+    return Facts(shape=shape, leaf="layers.0.w", models=tuple(f"m{k}" for k in range(models)), seed=2**63 + 5)
 
 
 def by_steps(
@@ -77,10 +83,14 @@ def by_steps(
 ) -> torch.Tensor:
     """The merge as the chain of steps gives it, bits of the output type."""
     base, *models = [opened(block, dtype) for block, dtype in zip(blocks, dtypes, strict=True)]
-    values = torch.stack([m - base if case.delta else m for m in models])
-    stack = Stack(values, base if case.base else None)
-    merged = run_whole(registry.build(case.method, dict(case.parameters)), stack, facts)
+    stack = stack_of(case, base, models, facts)
+    merged = run_whole(registry.build(case.method, dict(case.parameters)), stack, facts).reshape(-1)
     return (base + merged if case.delta else merged).to(torch_type(out))
+
+
+def stack_of(case: Case, base: torch.Tensor, models: Sequence[torch.Tensor], facts: Facts) -> Stack:
+    values = torch.stack([m - base if case.delta else m for m in models]).reshape(-1, *facts.shape)
+    return Stack(values, base.reshape(facts.shape) if case.base else None)
 
 
 def kernel_of(case: Case, models: int) -> FusedKernel:
@@ -89,7 +99,10 @@ def kernel_of(case: Case, models: int) -> FusedKernel:
     return kernel
 
 
-def cuts(n: int, step: int) -> list[tuple[int, int]]:
+def cuts(n: int, step: int, kernel: FusedKernel, facts: Facts) -> list[tuple[int, int]]:
+    """About `step` elements each: any slices that begin at cells, or whole rows."""
+    row = facts.shape[-1] if kernel.grain is ROWS else 1
+    step = max(row, step // row * row)
     return [(low, min(n, low + step)) for low in range(0, n, step)]
 
 
@@ -105,7 +118,7 @@ def found_by(
         result = None
         for round_ in range(one.rounds):
             states = [one.init(round_, result), one.init(round_, result)]
-            for i, (low, high) in enumerate(cuts(n, step)):
+            for i, (low, high) in enumerate(cuts(n, step, kernel, facts)):
                 cut = [m[low:high] for m in models]
                 assert (
                     one.add(states[i % 2], base[low:high] if case.base else None, cut, given, finished, low, facts)
@@ -125,7 +138,7 @@ def by_kernel(
     target = np.zeros(blocks[0].size, STORED[out])
     base, *models = blocks
     given = dtypes if case.base else dtypes[1:]
-    for low, high in cuts(target.size, step):
+    for low, high in cuts(target.size, step, kernel, facts):
         cut = [m[low:high] for m in models]
         bad = kernel.write(
             base[low:high] if case.base else None, cut, given, finished, target[low:high], out, low, facts
@@ -142,8 +155,15 @@ def same(left: torch.Tensor, right: torch.Tensor) -> None:
     assert not bool(differs.any()), (int(differs.sum()), left[differs][:4].tolist(), right[differs][:4].tolist())
 
 
-def of(method: str, delta: bool = True, base: bool = True, only: int | None = None, **parameters: Any) -> Case:
-    return Case(method, parameters, delta, base, only)
+def of(
+    method: str,
+    delta: bool = True,
+    base: bool = True,
+    only: int | None = None,
+    row: int | None = None,
+    **parameters: Any,
+) -> Case:
+    return Case(method, parameters, delta, base, only, row)
 
 
 CASES = [
@@ -182,4 +202,21 @@ CASES = [
     of("karcher", delta=False, base=False),
     of("model_stock", least_product=1e-6),
     of("model_stock", average="angle", clamp=True),
+    of("della"),
+    of("della", row=97, density=0.4, epsilon=0.2, rescale_by="l1", weight=0.6),
+    of("della", row=5, density=1.0, normalize=False),
+    of("della_linear", row=1500, rescale=False, **{"lambda": 0.8}),
+    of("della_linear", row=1, density=0.7, normalize=True),
+    of("della_linear", row=301, density=0.0),
+    of("breadcrumbs"),
+    of("breadcrumbs", row=3, density=0.4, gamma=0.3),
+    of("breadcrumbs", row=1201, density=0.9, gamma=0.3, rescale=True, weight=0.4, **{"lambda": 0.5}),
+    of("breadcrumbs", row=100, density=0.01, gamma=1.0),
+    of("breadcrumbs_ties", row=130, density=1.0, gamma=0.05, normalize=True),
+    of("arcee_fusion", delta=False, only=1),
+    of("arcee_fusion", delta=False, only=1, row=33),
+    of("model_stock", row=41, filter_wise=True, least_product=1e-6),
+    of("model_stock", filter_wise=True, average="angle"),
+    of("nuslerp", only=2, row=67, flatten=False, weight=(0.3, 0.9)),
+    of("nuslerp", delta=False, base=False, only=2, row=1100, flatten=False),
 ]

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from solera import registry
-from solera.ops.contract import Stack
 from solera.ops.kernels import Bad, Leaf, engine, fused, unroll
 from solera.ops.kernels.formats import FORMATS, narrow, raw, widen
 from solera.ops.kernels.methods import METHODS
@@ -31,6 +30,7 @@ from tests.kernels.blocks import (
     of,
     opened,
     same,
+    stack_of,
     stored,
     torch_type,
 )
@@ -55,8 +55,8 @@ def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 class TestKernelEqualsSteps:
     @pytest.mark.parametrize(("n", "kind"), [(CELL + 777, "near"), (4099, "equal"), (1, "near"), (3001, "wild")])
     def test_numbers_of_all_kinds(self, case: Case, n: int, kind: str, loops: str) -> None:
-        k = case.only or (2 if kind == "wild" else 3)
-        blocks, facts = make(k, n, [BF16] * (k + 1), kind=kind), facts_for(n, k)
+        k, n = case.only or (2 if kind == "wild" else 3), case.fit(n)
+        blocks, facts = make(k, n, [BF16] * (k + 1), kind=kind), facts_for(n, k, case)
         for out in (BF16, DType.F32):
             same(
                 by_kernel(case, blocks, [BF16] * (k + 1), out, facts),
@@ -65,10 +65,10 @@ class TestKernelEqualsSteps:
 
     @pytest.mark.parametrize("inputs", [DType.F32, DType.F16, DType.F8_E4M3, DType.F8_E5M2, None])
     def test_types(self, case: Case, inputs: DType | None, loops: str) -> None:
-        k, n = case.only or 3, 2049
+        k, n = case.only or 3, case.fit(2049)
         mixed = [DType.F16, DType.F32, DType.BF16, DType.F8_E5M2]
         dtypes = [inputs] * (k + 1) if inputs else mixed[: k + 1]
-        blocks, facts = make(k, n, dtypes, seed=3), facts_for(n, k)
+        blocks, facts = make(k, n, dtypes, seed=3), facts_for(n, k, case)
         for out in (BF16, DType.F16, DType.F32):
             same(by_kernel(case, blocks, dtypes, out, facts), by_steps(case, blocks, dtypes, out, facts))
 
@@ -77,27 +77,27 @@ class TestKernelEqualsSteps:
         lowest = registry.card(case.method).models[0]
         if case.only or k < lowest:
             pytest.skip("the method takes another number")
-        n = 1031
-        blocks, facts = make(k, n, [BF16] * (k + 1), seed=k), facts_for(n, k)
+        n = case.fit(1031)
+        blocks, facts = make(k, n, [BF16] * (k + 1), seed=k), facts_for(n, k, case)
         same(
             by_kernel(case, blocks, [BF16] * (k + 1), BF16, facts),
             by_steps(case, blocks, [BF16] * (k + 1), BF16, facts),
         )
 
     def test_slices_equal_whole(self, case: Case) -> None:
-        k, n = case.only or 3, 3 * CELL + 5
-        blocks, facts = make(k, n, [BF16] * (k + 1), seed=9), facts_for(n, k)
+        k, n = case.only or 3, case.fit(3 * CELL + 5)
+        blocks, facts = make(k, n, [BF16] * (k + 1), seed=9), facts_for(n, k, case)
         whole = by_kernel(case, blocks, [BF16] * (k + 1), BF16, facts, step=4 * CELL)
         same(by_kernel(case, blocks, [BF16] * (k + 1), BF16, facts, step=CELL), whole)
 
     def test_summaries_are_those_of_the_steps(self, case: Case) -> None:
-        k, n = case.only or 3, CELL + 99
+        k, n = case.only or 3, case.fit(CELL + 99)
         dtypes = [BF16] * (k + 1)
-        blocks, facts = make(k, n, dtypes, seed=4), facts_for(n, k)
+        blocks, facts = make(k, n, dtypes, seed=4), facts_for(n, k, case)
         chain = registry.build(case.method, dict(case.parameters))
         found = found_by(kernel_of(case, k), case, blocks, dtypes, facts, CELL)
         base, *models = [opened(b, BF16) for b in blocks]
-        stack = Stack(torch.stack([m - base if case.delta else m for m in models]), base if case.base else None)
+        stack = stack_of(case, base, models, facts)
         for i, step in enumerate(chain.steps):
             result = None
             if step.summary is not None:
@@ -226,10 +226,8 @@ def test_defaults_are_the_methods_own(method: str) -> None:
 @pytest.mark.parametrize(
     ("method", "parameters"),
     [
-        ("breadcrumbs", {"per": "row"}),
-        ("model_stock", {"filter_wise": True}),
-        ("nuslerp", {"flatten": False}),
-        ("della", {}),
+        ("nuslerp", {"flatten": False, "row_wise": True}),
+        ("passthrough", {}),
         ("linear", {"weight": (1.0,)}),
     ],
 )
@@ -245,7 +243,7 @@ def test_sums_that_overflow_are_the_steps_own(case: Case, loops: str) -> None:
 
 
 def test_unrolled_is_what_its_generator_writes() -> None:
-    assert Path(unroll.__file__).with_name("unrolled.py").read_text() == unroll.source()
+    assert Path(unroll.__file__).with_name("loops").joinpath("unrolled.py").read_text() == unroll.source()
 
 
 def test_no_torch_and_no_numba_on_the_way_in() -> None:

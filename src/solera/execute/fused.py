@@ -6,7 +6,6 @@ interchangeable with what the steps' summaries find. Bytes go from the file thro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from solera.checkpoints.ranges import FileRange
 from solera.errors import NonFinite
+from solera.execute.cutting import units
 from solera.execute.engine import Engine
 from solera.execute.faults import not_finite, too_large
 from solera.execute.kinship import SAMPLE
@@ -23,7 +23,7 @@ from solera.ops.kernels.engine import compiled
 from solera.ops.kernels.formats import raw, widen
 from solera.plan.chains import kernel_of
 from solera.plan.tasks import Expr, LeafTask, Read
-from solera.types import CELL, DType, Scope
+from solera.types import DType, Scope
 
 Block = NDArray[np.uint8]
 
@@ -96,14 +96,10 @@ class FusedRun:
             blocks = [self._bytes(read, start, stop) for read in self.leaf.reads]
         return (blocks[0], blocks[1:]) if self.leaf.based else (None, blocks)
 
-    def _cuts(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        size = max(CELL, self.engine.block // CELL * CELL)
-        return ((low, min(stop, low + size)) for low in range(start, stop, size))
-
     def fold(self, step: int, state: Any) -> Any:
         """Fold the whole leaf into the state of one step's summary."""
         found, pass_ = self.finish(step), self.pass_of(step)
-        for start, stop in self._cuts(0, self.leaf.task.numel):
+        for start, stop in units(self.leaf.task, 0, self.leaf.task.numel, self.engine.block):
             base, blocks = self._blocks(start, stop)
             bad = pass_.add(state, base, blocks, self.leaf.dtypes, found, start, self.leaf.facts)
             if bad is not None:

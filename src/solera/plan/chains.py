@@ -14,7 +14,7 @@ from solera import registry
 from solera.checkpoints.ranges import FileRange
 from solera.ops.kernels import FusedKernel, fused
 from solera.plan.tasks import Call, LeafTask, Read
-from solera.types import ELEMENT, DType, Grain, Scope
+from solera.types import DType, Grain, Scope
 
 if TYPE_CHECKING:
     from solera.ops.contract import Chain
@@ -79,7 +79,7 @@ def work_of(task: LeafTask) -> WorkShape:
 def _work(call: Call, models: int, *, delta: bool) -> WorkShape:
     kernel = kernel_of(call, models, delta=delta)
     if kernel is not None:
-        return WorkShape(ELEMENT, tuple(Need(p.step, p.rounds, p.scope) for p in kernel.passes))
+        return WorkShape(kernel.grain, tuple(Need(p.step, p.rounds, p.scope) for p in kernel.passes))
     chain = chain_of(call)
     needs = (Need(i, s.summary.rounds, s.summary.scope) for i, s in enumerate(chain.steps) if s.summary is not None)
     return WorkShape(chain.grain, tuple(needs))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from solera.ops.contract import Chain, Facts, Stack, Step, chain
+from solera.ops.elementary import exponential, logarithm
 from solera.ops.order import OrderStatistics, at_least, magnitude
 from solera.ops.reduce import as_rows, tree_sum
 from solera.registry import method
@@ -23,7 +24,8 @@ SMOOTHING = 1e-8
     space=WEIGHT >> WEIGHT,
     grain=ROWS,
     symmetric=False,
-    numeric=NumericClass.SAME_BUILD,
+    numeric=NumericClass.EXACT,
+    version=2,
     base="required",
     models=(1, 1),
     code="github.com/arcee-ai/mergekit",
@@ -78,11 +80,11 @@ def importance(stack: Stack, facts: Facts) -> Tensor:
     assert stack.base is not None
     here, there = as_rows(stack.values, facts)[0], as_rows(stack.base.unsqueeze(0), facts)[0]
     p, q = _probabilities(here), _probabilities(there)
-    divergence = tree_sum(p * torch.log(p / q)).clamp(min=0.0)
+    divergence = tree_sum(p * logarithm(p / q)).clamp(min=0.0)
     return magnitude((here - there).abs() * divergence.unsqueeze(-1)).reshape(1, -1)
 
 
 def _probabilities(rows: Tensor) -> Tensor:
     wide = rows.to(torch.float64)
-    powers = torch.exp(wide - wide.amax(-1, keepdim=True)) if wide.numel() else wide
+    powers = exponential(wide - wide.amax(-1, keepdim=True)) if wide.numel() else wide
     return powers / tree_sum(powers).unsqueeze(-1) + SMOOTHING

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
 
+from solera.ops.kernels.recipe import Matrix
 from solera.ops.kernels.stages import SMALL_SUM, Shares, spread
 from solera.ops.sphere import karcher_coefficients, mean_direction_coefficients, slerp_coefficients
 
-Matrix = tuple[tuple[float, ...], ...]
 Coefficients = Callable[[Matrix], Sequence[float]]
 
 
@@ -26,10 +26,8 @@ def slerp(models: int, *, t: float, lerp_above: float = 1.0) -> Coefficients:  #
     return find
 
 
-def nuslerp(models: int, *, weight: Shares = 1.0, flatten: bool = True, row_wise: bool = False) -> Coefficients:  # noqa: ARG001
-    """Between two models by weights, tensor by tensor."""
-    if not flatten:
-        raise NoKernelError
+def nuslerp(models: int, *, weight: Shares = 1.0) -> Coefficients:  # noqa: ARG001
+    """Between two models by weights."""
     first, second = spread(weight, 2)
     whole = first + second
     t = 0.5 if abs(whole) < 1e-6 else second / whole
@@ -63,11 +61,9 @@ def karcher(
 
 
 def model_stock(
-    models: int, *, filter_wise: bool = False, average: str = "cosine", clamp: bool = False, least_product: float = 0.0
+    models: int, *, average: str = "cosine", clamp: bool = False, least_product: float = 0.0
 ) -> Coefficients:
-    """Equal coefficients t / N, tensor by tensor."""
-    if filter_wise:
-        raise NoKernelError
+    """Equal coefficients t / N."""
 
     def find(gram: Matrix) -> Sequence[float]:
         cosines = [_cosine(gram, i, j, least_product) for i, j in combinations(range(models), 2)]

@@ -28,7 +28,7 @@ def compiled() -> Any:
     """The module of compiled loops; None where numba is missing or switched off. Imported at the first call (0.5 s)."""
     if os.environ.get(SWITCH) == "0" or find_spec("numba") is None:
         return None
-    from solera.ops.kernels import compiled as module
+    from solera.ops.kernels import loops as module
 
     return module
 
@@ -60,13 +60,11 @@ def unrolled_form(ops: Packed, ends: Ends, *, delta: bool) -> Unrolled | None:
 
 
 def _write_unrolled(form: Unrolled, inputs: Inputs, ends: Ends, target: NDArray[Any], dtype: DType) -> int:
-    from solera.ops.kernels import unrolled
+    from solera.ops.kernels.loops import unrolled
 
-    addresses = np.array([bits.ctypes.data for bits in inputs.bits], np.int64)
     loop = getattr(unrolled, f"{form.name}_{inputs.models}")
-    reading = _reading(inputs.dtypes)
     out = (target.ctypes.data, OUTPUTS[dtype], target.itemsize)
-    return int(loop(inputs.elements, addresses, *reading, inputs.delta, *form.arguments, ends.scalars, *out))
+    return int(loop(inputs.elements, _reading(inputs), *form.arguments, ends.scalars, *out))
 
 
 def write(
@@ -89,31 +87,22 @@ def write(
         code = _write_unrolled(unrolled, inputs, ends, target, dtype)
         if code != 1:  # else the general loop tells what is not finite: an input, or a sum of finite ones
             return code
-    result = fast.write(
-        *_given(inputs, ops, start),
-        ends.ending,
-        ends.shares,
-        ends.later,
-        ends.scalars,
-        target.ctypes.data,
-        OUTPUTS[dtype],
-        target.itemsize,
-    )
-    return int(result)
+    out = (target.ctypes.data, OUTPUTS[dtype], target.itemsize)
+    return int(fast.write(inputs.elements, start, _reading(inputs), ops.arrays, ends.arrays, *out))
 
 
 def count(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
-    """Histogram of magnitudes: rest is (spread, upper, zeros), changed in place."""
+    """Histogram of magnitudes: rest is (of, upper, zeros), changed in place."""
     return _call("count", inputs, ops, start, *rest)
 
 
 def count_bracket(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
-    """Exact counts inside brackets: rest is (spread, firsts, below, zeros, lower), changed in place."""
+    """Exact counts inside brackets: rest is (of, firsts, below, zeros, lower), changed in place."""
     return _call("count_bracket", inputs, ops, start, *rest)
 
 
 def count_inside(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
-    """Histogram inside buckets: rest is (spread, rows, buckets, tables), changed in place."""
+    """Histogram inside buckets: rest is (of, rows, buckets, tables), changed in place."""
     return _call("count_inside", inputs, ops, start, *rest)
 
 
@@ -136,18 +125,17 @@ def _call(name: str, inputs: Inputs, ops: Packed, start: int, *rest: Any) -> boo
     fast = compiled()
     if fast is None:
         return bool(getattr(plain, name)(inputs, ops, start, *rest))
-    return bool(getattr(fast, name)(*_given(inputs, ops, start), *rest))
+    return bool(getattr(fast, name)(inputs.elements, start, _reading(inputs), ops.arrays, *rest))
 
 
-def _given(inputs: Inputs, ops: Packed, start: int) -> tuple[Any, ...]:
-    """The arguments that all compiled loops begin with."""
+def _reading(inputs: Inputs) -> tuple[Any, ...]:
+    """Where the operands are, and how their types are read."""
     addresses = np.array([bits.ctypes.data for bits in inputs.bits], np.int64)
-    reading = _reading(inputs.dtypes)
-    return inputs.elements, start, addresses, *reading, inputs.delta, ops.codes, ops.low, ops.high, ops.keys, ops.bars
+    return addresses, *_forms(inputs.dtypes), inputs.delta
 
 
 @cache
-def _reading(dtypes: tuple[DType, ...]) -> tuple[NDArray[Any], ...]:
+def _forms(dtypes: tuple[DType, ...]) -> tuple[NDArray[Any], ...]:
     forms = [FORMATS[dtype] for dtype in dtypes]
     return (
         np.array([form.kind for form in forms], np.int64),

@@ -9,24 +9,29 @@ from typing import Any
 from solera.ops.kernels import coefficients
 from solera.ops.kernels.coefficients import Coefficients
 from solera.ops.kernels.program import Code, Ending, Op, Reduction
-from solera.ops.kernels.recipe import CellSums, Changed, Found, LeafFacts, Order, Recipe, Stage, Then
+from solera.ops.kernels.recipe import CellSums, Changed, Found, LeafFacts, Of, Order, Recipe, Stage, Then
+from solera.ops.kernels.sparse_methods import (
+    breadcrumbs,
+    breadcrumbs_ties,
+    dare_linear,
+    dare_ties,
+    della,
+    della_linear,
+)
 from solera.ops.kernels.stages import (
+    NOTHING,
     Floats,
     Shares,
     added,
     averaged,
     chained,
-    drop,
     elect,
-    keep_band,
     restore_l1,
     spread,
     trim,
     weigh,
 )
-from solera.types import Scope
-
-NOTHING = Stage()
+from solera.types import ROWS, Scope
 
 
 def linear(models: int, *, weight: Shares = 1.0, normalize: bool = True) -> Recipe:
@@ -69,78 +74,6 @@ def ties(
         ),
         averaged(shares, later, divide=normalize, factor=lambda_),
     )
-
-
-def dare_linear(
-    models: int,
-    *,
-    weight: Shares = 1.0,
-    density: Shares = 0.8,
-    lambda_: float = 1.0,
-    normalize: bool = False,
-    rescale: bool = True,
-    rescale_by: str = "inverse",
-) -> Recipe:
-    """Drop, rescale, add."""
-    dropped = _thinned(density, models, rescale=rescale, by=rescale_by)
-    return Recipe((dropped, NOTHING, NOTHING), added(spread(weight, models), normalize=normalize, factor=lambda_))
-
-
-def dare_ties(
-    models: int,
-    *,
-    weight: Shares = 1.0,
-    density: Shares = 0.8,
-    lambda_: float = 1.0,
-    normalize: bool = True,
-    rescale: bool = True,
-    rescale_by: str = "inverse",
-    top: Shares = 0.2,
-    scope: str = "population",
-    zero: str = "drop",
-) -> Recipe:
-    """Drop, rescale, trim, elect, merge."""
-    weights = spread(weight, models)
-    dropped = _thinned(density, models, rescale=rescale, by=rescale_by)
-    stages = chained(dropped, trim(top, models, scope=scope), weigh(weights), elect(zero=zero))
-    return Recipe(stages, averaged(weights, divide=normalize, factor=lambda_))
-
-
-def breadcrumbs(
-    models: int,
-    *,
-    weight: Shares = 1.0,
-    density: Shares = 0.2,
-    gamma: Shares = 0.1,
-    lambda_: float = 1.0,
-    normalize: bool = False,
-    rescale: bool = False,
-    per: str = "row",
-) -> Recipe | None:
-    """Mask outliers and small changes of a tensor, add; masks by row have no kernel."""
-    if per == "row":
-        return None
-    masked = _banded(density, gamma, models, rescale=rescale)
-    return Recipe(chained(masked, NOTHING), added(spread(weight, models), normalize=normalize, factor=lambda_))
-
-
-def breadcrumbs_ties(
-    models: int,
-    *,
-    weight: Shares = 1.0,
-    density: Shares = 0.2,
-    gamma: Shares = 0.1,
-    lambda_: float = 1.0,
-    normalize: bool = False,
-    rescale: bool = False,
-    per: str = "row",
-) -> Recipe | None:
-    """Mask outliers and small changes of a tensor, elect, add; masks by row have no kernel."""
-    if per == "row":
-        return None
-    weights = spread(weight, models)
-    stages = chained(_banded(density, gamma, models, rescale=rescale), weigh(weights), elect())
-    return Recipe(stages, averaged(weights, divide=normalize, factor=lambda_))
 
 
 def sce(models: int, *, select_topk: float = 1.0, select: str = "all", least: float = 0.0) -> Recipe:
@@ -199,6 +132,20 @@ def nearswap(models: int, *, t: float) -> Recipe:  # noqa: ARG001
     return Recipe((NOTHING,), lambda finished, facts: reduction, base_as_operand=True)  # noqa: ARG005
 
 
+def arcee_fusion(models: int) -> Recipe:  # noqa: ARG001
+    """Take over what stands out by its importance."""
+
+    def ranks(row: int, elements: int, nonzero: int) -> tuple[int, ...]:  # noqa: ARG001
+        return tuple(int(quantile * (elements - 1)) for quantile in (0.25, 0.5, 0.75))
+
+    def ending(finished: Sequence[Found], facts: LeafFacts) -> Reduction:  # noqa: ARG001
+        first, median, third = finished[0][0] if finished[0] else (0.0, 0.0, 0.0)
+        return Reduction(Ending.IMPORTANT, small=median + 1.5 * (third - first))
+
+    stage = Stage(wants=Order(ranks, of=Of.IMPORTANCE))
+    return Recipe((stage,), ending, base_as_operand=True, grain=ROWS)
+
+
 def combined(find: Coefficients, *, base_as_operand: bool = False) -> Recipe:
     """Add the operands with coefficients from their inner products."""
 
@@ -208,15 +155,26 @@ def combined(find: Coefficients, *, base_as_operand: bool = False) -> Recipe:
     return Recipe((Stage(wants=CellSums(1)),), ending, base_as_operand)
 
 
-def _thinned(density: Shares, models: int, *, rescale: bool, by: str) -> Stage:
-    if rescale and by == "l1":
-        return restore_l1(drop(density, models, inverse=False), models)
-    return drop(density, models, inverse=rescale)
+def combined_by_row(find: Coefficients) -> Recipe:
+    """Add the operands, every row with coefficients of its own."""
+    reduction = Reduction(Ending.BY_ROW)
+    return Recipe((NOTHING,), lambda finished, facts: reduction, grain=ROWS, by_row=find)  # noqa: ARG005
 
 
-def _banded(density: Shares, gamma: Shares, models: int, *, rescale: bool) -> Stage | None:
-    band = keep_band(density, gamma, models)
-    return restore_l1(band, models) if rescale and band else band
+def nuslerp(models: int, *, weight: Shares = 1.0, flatten: bool = True, row_wise: bool = False) -> Recipe | None:
+    """Between two models by weights; along columns there is no kernel."""
+    find = coefficients.nuslerp(models, weight=weight)
+    if flatten:
+        return combined(find)
+    return None if row_wise else combined_by_row(find)
+
+
+def model_stock(
+    models: int, *, filter_wise: bool = False, average: str = "cosine", clamp: bool = False, least_product: float = 0.0
+) -> Recipe:
+    """Towards the mean of the models, tensor by tensor or row by row."""
+    find = coefficients.model_stock(models, average=average, clamp=clamp, least_product=least_product)
+    return combined_by_row(find) if filter_wise else combined(find)
 
 
 def _select_varied(share: float) -> Stage:
@@ -226,7 +184,7 @@ def _select_varied(share: float) -> Stage:
     def ops(finished: Sequence[Found], facts: LeafFacts, step: int) -> tuple[Op, ...]:  # noqa: ARG001
         return (Op(Code.SELECT, (finished[step][0][0],)),)
 
-    return Stage(ops, Order(ranks, spread=True))
+    return Stage(ops, Order(ranks, of=Of.VARIANCE))
 
 
 def _energy_shares(squares: Floats, facts: LeafFacts, least: float, models: int) -> Floats:
@@ -250,6 +208,8 @@ METHODS: dict[str, Callable[..., Recipe | None]] = {
     "ties": ties,
     "dare_linear": dare_linear,
     "dare_ties": dare_ties,
+    "della": della,
+    "della_linear": della_linear,
     "breadcrumbs": breadcrumbs,
     "breadcrumbs_ties": breadcrumbs_ties,
     "sce": sce,
@@ -257,10 +217,11 @@ METHODS: dict[str, Callable[..., Recipe | None]] = {
     "ramplus_tl": ramplus_tl,
     "nearswap": nearswap,
     "slerp": _spherical(coefficients.slerp, base_as_operand=True),
-    "nuslerp": _spherical(coefficients.nuslerp),
+    "nuslerp": nuslerp,
     "multislerp": _spherical(coefficients.multislerp),
     "karcher": _spherical(coefficients.karcher),
-    "model_stock": _spherical(coefficients.model_stock),
+    "model_stock": model_stock,
+    "arcee_fusion": arcee_fusion,
 }
 """Name -> recipe maker; each takes the number of models and the method's parameters."""
 

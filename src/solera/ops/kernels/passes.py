@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from solera.ops.kernels import engine
 from solera.ops.kernels.program import Inputs, Packed
-from solera.ops.kernels.recipe import Ballot, CellSums, Changed, Order
+from solera.ops.kernels.recipe import Ballot, CellSums, Changed, Matrix, Order
 from solera.ops.kernels.tree import Partials
 from solera.types import CELL
 
@@ -132,11 +132,11 @@ class OrderFold:
         """Empty state; with a bracket, that of a pass which may find all at once."""
         if round_ == 0 and bracket:
             return Bracketed(bracket)
-        return Upper(1 if self.wants.spread else self.models) if round_ == 0 else Lower(previous)
+        return Upper(1 if self.wants.of else self.models) if round_ == 0 else Lower(previous)
 
     def add(self, state: Upper | Lower | Bracketed, unit: Unit) -> bool:
         """Count one block; False where an input is not finite."""
-        given = (unit.inputs, unit.ops, unit.start, self.wants.spread)
+        given = (unit.inputs, unit.ops, unit.start, self.wants.of)
         if isinstance(state, Bracketed):
             state.elements += unit.inputs.elements
             return engine.count_bracket(*given, state.firsts, state.below, state.zeros, state.lower)
@@ -200,13 +200,13 @@ class SumsFold:
 
     def add(self, state: list[Partials], unit: Unit) -> bool:
         """Sum one block's cells; False where an input is not finite."""
-        n, kind = unit.inputs.elements, self.wants.kind
+        n, kind, cell = unit.inputs.elements, self.wants.kind, unit.ops.row or CELL
         if n == 0:
             return True
-        found = np.zeros((len(unit.stops), self._rows(unit.inputs.models), -(-n // CELL)))
+        found = np.zeros((len(unit.stops), self._rows(unit.inputs.models), -(-n // cell)))
         fine = engine.sums(unit.inputs, unit.ops, unit.start, np.array(unit.stops, np.int64), kind, found)
         for partials, cells in zip(state, found, strict=True):
-            partials.blocks.append((unit.leaf, unit.start // CELL, cells))
+            partials.blocks.append((unit.leaf, unit.start // cell, cells))
         return fine
 
     def merge(self, left: list[Partials], right: list[Partials]) -> list[Partials]:
@@ -262,6 +262,20 @@ class CountsFold:
 
 
 Fold = OrderFold | SumsFold | CountsFold
+
+
+def row_coefficients(
+    find: Callable[[Matrix], Sequence[float]], inputs: Inputs, ops: Packed, start: int
+) -> NDArray[np.float32] | None:
+    """Coefficients of every row of a block, model by model; None for an input that is not finite."""
+    pairs = list(combinations_with_replacement(range(inputs.models), 2))
+    found = np.zeros((1, len(pairs), inputs.elements // ops.row))
+    if not engine.sums(inputs, ops, start, np.zeros(1, np.int64), 1, found):
+        return None
+    place = {pair: p for p, pair in enumerate(pairs)}
+    index = [[place[min(i, j), max(i, j)] for j in range(inputs.models)] for i in range(inputs.models)]
+    rows = (find(tuple(tuple(row[p] for p in line) for line in index)) for row in found[0].T.tolist())
+    return np.array([c for row in rows for c in row], np.float64).astype(np.float32)
 
 
 def _bucket(below: NDArray[np.int64], rank: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The block loops in numpy: the same bits as `compiled`, where that cannot run."""
+"""The block loops in numpy: the same bits as `loops`, where that cannot run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solera.ops.kernels.formats import first_nonfinite, narrow, widen
+from solera.ops.kernels.plain_rows import drop_by_rank, importance, keep_row_band
 from solera.ops.kernels.program import Code, Ending, Ends, Inputs, Packed
+from solera.ops.kernels.recipe import Of
 from solera.ops.kernels.tree import cell_sums
 from solera.types import DType
 
@@ -29,19 +31,19 @@ def write(inputs: Inputs, ops: Packed, ends: Ends, start: int, target: NDArray[A
         return 1
     values, base = loaded
     with np.errstate(all="ignore"):
-        result = _reduced(_run(values, ops, start), ends)
+        result = _reduced(_run(values, ops, start), ends, ops.row)
         divisor, factor = ends.scalars[:2]
         result = (result / divisor) * factor
         target[:] = narrow(result if base is None else base + result, dtype)
     return 2 if dtype is DType.F16 and first_nonfinite(target, dtype) >= 0 else 0
 
 
-def count(inputs: Inputs, ops: Packed, start: int, spread: bool, upper: Any, zeros: Any) -> bool:
-    """Histogram of magnitudes; see `compiled.count`."""
+def count(inputs: Inputs, ops: Packed, start: int, of: int, upper: Any, zeros: Any) -> bool:
+    """Histogram of magnitudes; see `loops.count`."""
     rows = _stream(inputs, ops, start)
     if rows is None:
         return False
-    for k, bits in enumerate(_sizes(variance(rows)[None] if spread else rows)):
+    for k, bits in enumerate(_sizes(_derived(rows, of, ops.row))):
         upper[k, 0] += np.bincount(bits >> 16, minlength=upper.shape[-1]).astype(np.uint32)
         zeros[k] += int((bits == 0).sum())
     return True
@@ -51,17 +53,17 @@ def count_bracket(
     inputs: Inputs,
     ops: Packed,
     start: int,
-    spread: bool,
+    of: int,
     firsts: Any,
     below: Any,
     zeros: Any,
     lower: Any,
 ) -> bool:
-    """Exact counts inside brackets; see `compiled.count_bracket`."""
+    """Exact counts inside brackets; see `loops.count_bracket`."""
     rows = _stream(inputs, ops, start)
     if rows is None:
         return False
-    for k, bits in enumerate(_sizes(variance(rows)[None] if spread else rows)):
+    for k, bits in enumerate(_sizes(_derived(rows, of, ops.row))):
         zeros[k] += int((bits == 0).sum())
         for b, first in enumerate(firsts[k]):
             below[k, b] += int((bits < (first << 16)).sum())
@@ -70,12 +72,12 @@ def count_bracket(
     return True
 
 
-def count_inside(inputs: Inputs, ops: Packed, start: int, spread: bool, rows: Any, buckets: Any, tables: Any) -> bool:
-    """Histogram inside selected buckets; see `compiled.count_inside`."""
+def count_inside(inputs: Inputs, ops: Packed, start: int, of: int, rows: Any, buckets: Any, tables: Any) -> bool:
+    """Histogram inside selected buckets; see `loops.count_inside`."""
     stream = _stream(inputs, ops, start)
     if stream is None:
         return False
-    sizes = _sizes(variance(stream)[None] if spread else stream)
+    sizes = _sizes(_derived(stream, of, ops.row))
     for r, (row, bucket) in enumerate(zip(rows, buckets, strict=True)):
         bits = sizes[row]
         tables[r] += np.bincount(bits[bits >> 16 == bucket] & 0xFFFF, minlength=65_536)
@@ -83,23 +85,20 @@ def count_inside(inputs: Inputs, ops: Packed, start: int, spread: bool, rows: An
 
 
 def sums(inputs: Inputs, ops: Packed, start: int, stops: Any, kind: int, found: Any) -> bool:
-    """Sums by cells; see `compiled.sums`."""
+    """Sums by cells; see `loops.sums`."""
     loaded = _load(inputs)
     if loaded is None:
         return False
     values, done = loaded[0], 0
     for s, stop in enumerate(stops):
-        part = Packed(
-            ops.codes[done:stop], ops.low[done:stop], ops.high[done:stop], ops.keys[done:stop], ops.bars[done:stop]
-        )
-        values, done = _run(values, part, start), stop
+        values, done = _run(values, ops, start, done, stop), stop
         if kind == 0:
-            found[s] = cell_sums(np.abs(values).astype(np.float64))
+            found[s] = cell_sums(np.abs(values).astype(np.float64), ops.row)
             continue
         wide = values.astype(np.float64)
         pairs = combinations_with_replacement(wide, 2) if kind == 1 else zip(wide, wide, strict=True)
         for row, (left, right) in enumerate(pairs):
-            found[s, row] = cell_sums(left * right)
+            found[s, row] = cell_sums(left * right, ops.row)
     return True
 
 
@@ -136,6 +135,14 @@ def variance(values: Values) -> Values:
     return found
 
 
+def _derived(rows: Values, of: int, row: int) -> Values:
+    """What is ranked: the models, the variance over models, or the importance."""
+    if of == Of.MODELS:
+        return rows
+    derived = variance(rows) if of == Of.VARIANCE else importance(rows[0], rows[1], row)
+    return derived[None]
+
+
 def _load(inputs: Inputs) -> tuple[Values, Values | None] | None:
     """The stream and the base; None where something is not finite."""
     pairs = list(zip(inputs.bits, inputs.dtypes, strict=True))
@@ -155,10 +162,17 @@ def _sizes(rows: Values) -> NDArray[np.int32]:
     return np.ascontiguousarray(np.abs(rows)).view(np.int32)
 
 
-def _run(values: Values, ops: Packed, start: int) -> Values:
+def _run(values: Values, ops: Packed, start: int, first: int = 0, last: int | None = None) -> Values:
     with np.errstate(all="ignore"):
-        for code, low, high, keys, bars in zip(ops.codes, ops.low, ops.high, ops.keys, ops.bars, strict=True):
-            values = _apply(values, int(code), low[:, None], high[:, None], keys[:, None], bars[:, None], start)
+        for o in range(len(ops.codes))[first:last]:
+            low, high, keys, bars = (table[o][:, None] for table in (ops.low, ops.high, ops.keys, ops.bars))
+            if ops.codes[o] == Code.ROW_BAND:
+                values = keep_row_band(values, ops.wide[o], ops.row)
+            elif ops.codes[o] == Code.ROW_DROP:
+                drawn = _draws(keys, start, values.shape[1])
+                values = drop_by_rank(values, ops.wide[o], drawn, ops.row)
+            else:
+                values = _apply(values, int(ops.codes[o]), low, high, keys, bars, start)
     return values
 
 
@@ -199,9 +213,12 @@ def _total(rows: Any) -> Values:
     return result
 
 
-def _reduced(values: Values, ends: Ends) -> Values:
+def _reduced(values: Values, ends: Ends, row: int) -> Values:
     _, _, small, instead = ends.scalars
     shares, later = ends.shares[: len(values), None], ends.later[: len(values), None]
+    if ends.ending == Ending.BY_ROW:
+        factors = np.repeat(ends.shares.reshape(-1, len(values)), row, 0).T
+        return _total(values * factors)
     if ends.ending == Ending.TOTAL:
         return _total(values)
     if ends.ending == Ending.WEIGHTED:
@@ -214,7 +231,15 @@ def _reduced(values: Values, ends: Ends) -> Values:
         sharing, kept = _total(taking), values * taking
         kept = np.where(sharing == 1, kept * shares, kept) if instead > 0 else kept
         return _total(kept) / np.maximum(sharing, ONE)
-    base, x = values
-    near = np.minimum((ONE / np.maximum(np.abs(base - x), np.float32(1e-6))) * small, ONE)
+    return _moved(values[0], values[1], ends, row)
+
+
+def _moved(base: Values, x: Values, ends: Ends, row: int) -> Values:
+    """From the base towards the model."""
+    t = ends.scalars[2]
+    if ends.ending == Ending.IMPORTANT:
+        taken: Values = base + np.where(importance(base, x, row) >= t, x - base, NONE)
+        return taken
+    near = np.minimum((ONE / np.maximum(np.abs(base - x), np.float32(1e-6))) * t, ONE)
     merged: Values = near * x + (ONE - near) * base
     return merged

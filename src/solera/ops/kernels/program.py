@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ class Code(IntEnum):
     SCALE = 3
     SELECT = 4
     ELECT = 5
+    ROW_BAND = 6
+    ROW_DROP = 7
 
 
 class Ending(IntEnum):
@@ -36,6 +39,8 @@ class Ending(IntEnum):
     DISJOINT = 3
     CHANGED = 4
     NEAR = 5
+    IMPORTANT = 6
+    BY_ROW = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,10 @@ class Op:
     KEEP zeroes magnitudes outside [low, high]; DROP zeroes what is not drawn (keys, bars) and divides by low; SCALE
     multiplies by low; SELECT zeroes entries whose variance over models is below low[0]; ELECT zeroes what disagrees
     with the elected sign: low[0] is 1 to vote by count, high[0] is what an even vote elects (0: nobody).
+
+    Of every row ROW_BAND zeroes what is not between the magnitudes of two ranks (wide: the lower, the upper), all where
+    they cross; ROW_DROP keeps an entry of rank r with probability wide[0] * r + wide[1] (keys) and divides it by that
+    where wide[2] is 1.
     """
 
     code: Code
@@ -52,6 +61,7 @@ class Op:
     high: Floats = ()
     keys: Sequence[int] = ()
     bars: Sequence[int] = ()
+    wide: Sequence[Floats] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +70,12 @@ class Reduction:
 
     Attributes:
         ending: which reduction.
-        shares: WEIGHTED: factors. DISJOINT: shares of the divisor. CHANGED: factors of entries of one model.
+        shares: WEIGHTED: factors. DISJOINT: shares of the divisor. CHANGED: factors of entries of one model. BY_ROW: a
+            factor for every row and model.
         later: DISJOINT: factors that apply after counting.
         divisor, factor: the result is divided by one, then multiplied by the other.
-        small: DISJOINT: divisors up to this are replaced. CHANGED: epsilon. NEAR: t.
+        small: DISJOINT: divisors up to this are replaced. CHANGED: epsilon. NEAR: t. IMPORTANT: the
+            threshold.
         instead: DISJOINT: what replaces them. CHANGED: 1 to enlarge entries of one model.
     """
 
@@ -78,17 +90,23 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Operations as arrays: codes (ops), low, high, keys, bars (ops, models)."""
+    """Operations as arrays: codes (ops), low, high, keys, bars (ops, models), wide (ops, 3, models).
+
+    `row` is the length of the leaf's rows where blocks are made of whole rows, else 0.
+    """
 
     codes: NDArray[np.int64]
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     keys: NDArray[np.uint64]
     bars: NDArray[np.uint64]
+    wide: NDArray[np.float64]
+    row: int = 0
 
-    def upto(self, stop: int) -> Packed:
-        """The first operations alone."""
-        return Packed(self.codes[:stop], self.low[:stop], self.high[:stop], self.keys[:stop], self.bars[:stop])
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """All fields, as the compiled loops take them."""
+        return self.codes, self.low, self.high, self.keys, self.bars, self.wide, self.row
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +117,11 @@ class Ends:
     shares: NDArray[np.float32]
     later: NDArray[np.float32]
     scalars: NDArray[np.float32]
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """All fields, as the compiled loops take them."""
+        return self.ending, self.shares, self.later, self.scalars
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,29 +149,23 @@ class Inputs:
         return len(self.bits) - int(self.delta)
 
 
-def pack(ops: Sequence[Op], models: int) -> Packed:
+def pack(ops: Sequence[Op], models: int, row: int = 0) -> Packed:
     """Operations as arrays.
 
     Example:
         >>> pack([Op(Code.SCALE, (0.5, 2.0))], 2).low.tolist()
         [[0.5, 2.0]]
     """
-    packed = Packed(
-        np.array([op.code for op in ops], np.int64),
-        np.zeros((len(ops), models), np.float32),
-        np.zeros((len(ops), models), np.float32),
-        np.zeros((len(ops), models), np.uint64),
-        np.zeros((len(ops), models), np.uint64),
-    )
+    count = len(ops)
+    low, high = np.zeros((2, count, models), np.float32)
+    keys, bars = np.zeros((2, count, models), np.uint64)
+    wide = np.zeros((count, 3, models), np.float64)
     for o, op in enumerate(ops):
-        for table, row in (
-            (packed.low, op.low),
-            (packed.high, op.high),
-            (packed.keys, op.keys),
-            (packed.bars, op.bars),
-        ):
-            table[o, : len(row)] = row
-    return packed
+        for table, values in ((low, op.low), (high, op.high), (keys, op.keys), (bars, op.bars)):
+            table[o, : len(values)] = values
+        for place, line in enumerate(op.wide):
+            wide[o, place] = line
+    return Packed(np.array([op.code for op in ops], np.int64), low, high, keys, bars, wide, row)
 
 
 def pack_reduction(reduction: Reduction, models: int) -> Ends:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Protocol
 
 from solera.ops.kernels.program import Op, Reduction
-from solera.types import Scope
+from solera.types import ELEMENT, ROWS, Grain, Scope
 
 Found = Any
 """The finished summary of a step."""
+
+Matrix = tuple[tuple[float, ...], ...]
+"""Inner products of the operands."""
 
 
 class LeafFacts(Protocol):
@@ -52,13 +56,21 @@ class Leaf:
     seed: int = 0
 
 
+class Of(IntEnum):
+    """What is ranked, by the numbers that the compiled loops know."""
+
+    MODELS = 0
+    VARIANCE = 1
+    IMPORTANCE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Wants magnitudes at ranks: of every model, or of the variance over models (`spread`)."""
+    """Wants magnitudes at ranks: of every model, or of one row that is made of them."""
 
     ranks: Callable[[int, int, int], tuple[int, ...]]
     scope: Scope = Scope.TENSOR
-    spread: bool = False
+    of: Of = Of.MODELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +146,19 @@ class Recipe:
         stages: one per step of the chain, up to the one that reduces.
         ending: from everything found, by step, to the reduction.
         base_as_operand: the base, where there is one, stands before the models as an operand.
+        grain: ROWS where blocks must be whole rows; sums are then kept by row.
+        by_row: from the inner products of one row to its coefficients, for an ending that is BY_ROW.
     """
 
     stages: tuple[Stage, ...]
     ending: Callable[[Sequence[Found], LeafFacts], Reduction]
     base_as_operand: bool = False
+    grain: Grain = ELEMENT
+    by_row: Callable[[Matrix], Sequence[float]] | None = None
+
+    def row(self, facts: LeafFacts) -> int:
+        """Length of a leaf's rows: the last axis, a vector being one row; 0 where blocks are not cut by rows."""
+        return (max(1, facts.shape[-1]) if facts.shape else 1) if self.grain is ROWS else 0
 
 
 def draw_key(facts: LeafFacts, step: int, model_id: str) -> int:

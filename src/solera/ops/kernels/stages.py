@@ -25,6 +25,9 @@ SMALL_SUM = 1e-8
 SMALL_NORM = 1e-7
 DRAW_BITS = 53
 
+NOTHING = Stage()
+"""A step that only the reduction knows."""
+
 Shares = float | Sequence[float]
 Floats = tuple[float, ...]
 
@@ -84,6 +87,42 @@ def keep_band(density: Shares, gamma: Shares, models: int) -> Stage | None:
         return (Op(Code.KEEP, [band[0] for band in finished[step]], [band[1] for band in finished[step]]),)
 
     return Stage(ops, Order(ranks), ops)
+
+
+def keep_row_band(density: Shares, gamma: Shares, models: int) -> Stage:
+    """Zero the largest and the smallest magnitudes of every row."""
+    pairs = list(zip(spread(density, models), spread(gamma, models), strict=True))
+
+    def ops(finished: Sequence[Found], facts: LeafFacts, step: int) -> tuple[Op, ...]:  # noqa: ARG001
+        if not facts.shape:
+            return ()
+        length = facts.shape[-1]
+        tops = [int(gone * length) for _, gone in pairs]
+        bottoms = [max(length - int(share * length) - top, 0) for (share, _), top in zip(pairs, tops, strict=True)]
+        return (Op(Code.ROW_BAND, (), wide=(bottoms, [length - 1 - top for top in tops])),)
+
+    return Stage(ops, None, ops)
+
+
+def drop_by_rank(density: Shares, epsilon: Shares, models: int, *, inverse: bool) -> Stage:
+    """Keep entries by chance, the likelier the higher their magnitude ranks in the row."""
+    pairs = list(zip(spread(density, models), spread(epsilon, models), strict=True))
+
+    def ops(finished: Sequence[Found], facts: LeafFacts, step: int) -> tuple[Op, ...]:  # noqa: ARG001
+        length = facts.shape[-1] if facts.shape else 1
+        lines = [_line(share, half, length) for share, half in pairs]
+        wide = ([slope for slope, _ in lines], [offset for _, offset in lines], [float(inverse)] * models)
+        keys = [draw_key(facts, step, model) for model in model_ids(facts, models)]
+        return (Op(Code.ROW_DROP, (), keys=keys, wide=wide),)
+
+    return Stage(ops, None, ops)
+
+
+def _line(density: float, epsilon: float, length: int) -> tuple[float, float]:
+    """Slope and offset of the probability as a function of the rank."""
+    if density >= 1 or density <= 0 or length == 1:
+        return 0.0, min(max(density, 0.0), 1.0)
+    return 2 * epsilon / (length - 1), density - epsilon
 
 
 def drop(density: Shares, models: int, *, inverse: bool) -> Stage:

@@ -31,8 +31,10 @@ def tree_sum(terms: Sums) -> Sums:
     return terms[..., 0]
 
 
-def cell_sums(terms: Sums) -> Sums:
-    """Sums of the cells of the last axis; the last cell may be short."""
+def cell_sums(terms: Sums, row: int = 0) -> Sums:
+    """Sums of the cells of the last axis; the last cell may be short. With `row`, sums of rows of that length."""
+    if row:
+        return tree_sum(terms.reshape(*terms.shape[:-1], -1, row))
     whole = terms.shape[-1] // CELL * CELL
     full = tree_sum(terms[..., :whole].reshape(*terms.shape[:-1], whole // CELL, CELL))
     return full if whole == terms.shape[-1] else np.concatenate([full, tree_sum(terms[..., whole:])[..., None]], -1)

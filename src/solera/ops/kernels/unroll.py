@@ -1,6 +1,6 @@
-"""Writes `unrolled.py`: the commonest merges of bfloat16 with all models in one loop, for 1 to 8 models.
+"""Writes `loops/unrolled.py`: the commonest merges of bfloat16 with all models in one loop, for 1 to 8 models.
 
-python -m solera.ops.kernels.unroll > src/solera/ops/kernels/unrolled.py
+python -m solera.ops.kernels.unroll > src/solera/ops/kernels/loops/unrolled.py
 """
 
 # ruff: noqa: FBT003
@@ -14,7 +14,7 @@ MOST = 8
 HEAD = '''"""The commonest merges of bfloat16, all models in one loop. Made by `unroll.py`; do not edit.
 
 Each reads its operands once, keeps every value in a register and writes the result over the tile that held the base.
-Returns 1 where something is not finite: an input, or a sum of finite inputs, which `compiled.write` tells apart.
+Returns 1 where something is not finite: an input, or a sum of finite inputs, which `write` tells apart.
 """
 
 # ruff: noqa: E501, D103, ANN001, ANN201, PLR0915, C901, F841
@@ -26,7 +26,8 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from solera.ops.kernels.compiled import OPTIONS, TILE, bits_of, marked, narrow, of_brain, pointer_2, widen
+from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2
+from solera.ops.kernels.loops.reading import narrow, widen
 
 INFINITE = np.int32(0x7F800000)
 NONE, ONE = np.float32(0), np.float32(1)
@@ -35,7 +36,8 @@ NONE, ONE = np.float32(0), np.float32(1)
 FRAME = """
 
 @njit(**OPTIONS)
-def {name}_{k}(n, addresses, kinds, sizes, numbers, least, delta, {arguments}scalars, target, target_kind, target_size):
+def {name}_{k}(n, reading, {arguments}scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0

@@ -1,7 +1,7 @@
 """The commonest merges of bfloat16, all models in one loop. Made by `unroll.py`; do not edit.
 
 Each reads its operands once, keeps every value in a register and writes the result over the tile that held the base.
-Returns 1 where something is not finite: an input, or a sum of finite inputs, which `compiled.write` tells apart.
+Returns 1 where something is not finite: an input, or a sum of finite inputs, which `write` tells apart.
 """
 
 # ruff: noqa: E501, D103, ANN001, ANN201, PLR0915, C901, F841
@@ -13,14 +13,16 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from solera.ops.kernels.compiled import OPTIONS, TILE, bits_of, marked, narrow, of_brain, pointer_2, widen
+from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2
+from solera.ops.kernels.loops.reading import narrow, widen
 
 INFINITE = np.int32(0x7F800000)
 NONE, ONE = np.float32(0), np.float32(1)
 
 
 @njit(**OPTIONS)
-def add_1(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+def add_1(n, reading, weights, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -63,7 +65,8 @@ def add_1(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, t
 
 
 @njit(**OPTIONS)
-def elect_1(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_1(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -111,7 +114,8 @@ def elect_1(n, addresses, kinds, sizes, numbers, least, delta, low, weights, sha
 
 
 @njit(**OPTIONS)
-def changed_1(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+def changed_1(n, reading, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -140,7 +144,8 @@ def changed_1(n, addresses, kinds, sizes, numbers, least, delta, scalars, target
 
 
 @njit(**OPTIONS)
-def add_2(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+def add_2(n, reading, weights, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -188,7 +193,8 @@ def add_2(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, t
 
 
 @njit(**OPTIONS)
-def elect_2(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_2(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -243,7 +249,8 @@ def elect_2(n, addresses, kinds, sizes, numbers, least, delta, low, weights, sha
 
 
 @njit(**OPTIONS)
-def changed_2(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+def changed_2(n, reading, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -275,7 +282,8 @@ def changed_2(n, addresses, kinds, sizes, numbers, least, delta, scalars, target
 
 
 @njit(**OPTIONS)
-def add_3(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+def add_3(n, reading, weights, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -328,7 +336,8 @@ def add_3(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, t
 
 
 @njit(**OPTIONS)
-def elect_3(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_3(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -390,7 +399,8 @@ def elect_3(n, addresses, kinds, sizes, numbers, least, delta, low, weights, sha
 
 
 @njit(**OPTIONS)
-def changed_3(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+def changed_3(n, reading, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -425,7 +435,8 @@ def changed_3(n, addresses, kinds, sizes, numbers, least, delta, scalars, target
 
 
 @njit(**OPTIONS)
-def add_4(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+def add_4(n, reading, weights, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -483,7 +494,8 @@ def add_4(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, t
 
 
 @njit(**OPTIONS)
-def elect_4(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -552,7 +564,8 @@ def elect_4(n, addresses, kinds, sizes, numbers, least, delta, low, weights, sha
 
 
 @njit(**OPTIONS)
-def changed_4(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+def changed_4(n, reading, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -590,7 +603,8 @@ def changed_4(n, addresses, kinds, sizes, numbers, least, delta, scalars, target
 
 
 @njit(**OPTIONS)
-def add_5(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+def add_5(n, reading, weights, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -653,7 +667,8 @@ def add_5(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, t
 
 
 @njit(**OPTIONS)
-def elect_5(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -729,7 +744,8 @@ def elect_5(n, addresses, kinds, sizes, numbers, least, delta, low, weights, sha
 
 
 @njit(**OPTIONS)
-def changed_5(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+def changed_5(n, reading, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -770,7 +786,8 @@ def changed_5(n, addresses, kinds, sizes, numbers, least, delta, scalars, target
 
 
 @njit(**OPTIONS)
-def add_6(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+def add_6(n, reading, weights, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -838,7 +855,8 @@ def add_6(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, t
 
 
 @njit(**OPTIONS)
-def elect_6(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -921,7 +939,8 @@ def elect_6(n, addresses, kinds, sizes, numbers, least, delta, low, weights, sha
 
 
 @njit(**OPTIONS)
-def changed_6(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+def changed_6(n, reading, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -965,7 +984,8 @@ def changed_6(n, addresses, kinds, sizes, numbers, least, delta, scalars, target
 
 
 @njit(**OPTIONS)
-def add_7(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+def add_7(n, reading, weights, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1038,7 +1058,8 @@ def add_7(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, t
 
 
 @njit(**OPTIONS)
-def elect_7(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1128,7 +1149,8 @@ def elect_7(n, addresses, kinds, sizes, numbers, least, delta, low, weights, sha
 
 
 @njit(**OPTIONS)
-def changed_7(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+def changed_7(n, reading, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1175,7 +1197,8 @@ def changed_7(n, addresses, kinds, sizes, numbers, least, delta, scalars, target
 
 
 @njit(**OPTIONS)
-def add_8(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, target, target_kind, target_size):
+def add_8(n, reading, weights, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1253,7 +1276,8 @@ def add_8(n, addresses, kinds, sizes, numbers, least, delta, weights, scalars, t
 
 
 @njit(**OPTIONS)
-def elect_8(n, addresses, kinds, sizes, numbers, least, delta, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1350,7 +1374,8 @@ def elect_8(n, addresses, kinds, sizes, numbers, least, delta, low, weights, sha
 
 
 @njit(**OPTIONS)
-def changed_8(n, addresses, kinds, sizes, numbers, least, delta, scalars, target, target_kind, target_size):
+def changed_8(n, reading, scalars, target, target_kind, target_size):
+    addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0

@@ -1,0 +1,188 @@
+"""Counts over a block: histograms of magnitudes, elected signs, changed entries."""
+
+# mypy: disable-error-code="untyped-decorator,no-untyped-def"
+# ruff: noqa: ANN001, ANN201
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from solera.ops.kernels.loops.divergence import importance
+from solera.ops.kernels.loops.numbers import OPTIONS, bits_of
+from solera.ops.kernels.loops.steps import models_of, prepare, tile_of, variance, votes
+
+
+@njit(**OPTIONS)
+def derived(T, m, of, row, one, two):
+    """What is ranked, where that is not the models themselves: the variance over models (1), the importance (2)."""
+    if of == 1:
+        variance(T, m, one, two)
+    elif of == 2:
+        importance(T, m, row, two)
+
+
+@njit(**OPTIONS)
+def tally(row, places, upper, zeros):
+    """Count a row by the upper bits of its magnitudes.
+
+    Neighbours are counted in tables of their own: equal numbers often stand together, and each would wait for the last.
+    """
+    n = row.shape[0]
+    none = np.int32(0)
+    for i in range(n):
+        size = bits_of(row[i]) & np.int32(0x7FFFFFFF)
+        places[i] = np.uint16(np.uint32(size) >> np.uint32(16))
+        none += np.int32(1) if row[i] == 0 else np.int32(0)
+    zeros[0] += none
+    even, odd = upper[0], upper[1]
+    for i in range(n // 2):
+        even[places[2 * i]] += np.uint32(1)
+        odd[places[2 * i + 1]] += np.uint32(1)
+    if n % 2:
+        even[places[n - 1]] += np.uint32(1)
+
+
+@njit(**OPTIONS)
+def bracketed(row, sizes, words, flags, first, below, lower):
+    """Count exactly what falls into the buckets [first, first + len(lower)), and how much lies below them.
+
+    Few numbers fall in, so eight at a time are looked at together (`flags` are the bytes of `words`) and mostly passed.
+    """
+    n = row.shape[0]
+    start = np.int32(first) << np.int32(16)
+    width = np.uint32(lower.shape[0]) << np.uint32(16)
+    under = np.int32(0)
+    for i in range(n):
+        size = bits_of(row[i]) & np.int32(0x7FFFFFFF)
+        sizes[i] = size
+        under += np.int32(1) if size < start else np.int32(0)
+        flags[i] = np.uint8(1) if np.uint32(np.uint32(size) - np.uint32(start)) < width else np.uint8(0)
+    below[0] += under
+    for at in range(n // 8):
+        if words[at] != 0:
+            for i in range(8 * at, 8 * at + 8):
+                if flags[np.uint64(i)] != 0:
+                    size = np.uint32(sizes[np.uint64(i)]) - np.uint32(start)
+                    lower[size >> np.uint32(16), size & np.uint32(0xFFFF)] += 1
+    if n % 8:
+        inside(sizes[n // 8 * 8 : n], first, lower)
+
+
+@njit(**OPTIONS)
+def inside(sizes, first, lower):
+    """Count by lower bits what falls into the buckets [first, first + len(lower))."""
+    width = np.uint32(lower.shape[0])
+    for i in range(sizes.shape[0]):
+        place = np.uint32((sizes[i] >> np.int32(16)) - np.int32(first))
+        if place < width:
+            lower[place, np.uint32(sizes[i]) & np.uint32(0xFFFF)] += 1
+
+
+@njit(**OPTIONS)
+def count(n, start, reading, program, of, upper, zeros):
+    """Histogram of magnitudes, a row per model (or one row of what is `derived`); returns whether all is finite."""
+    models, tile = models_of(reading), tile_of(program[6])
+    T = np.empty((models, tile), np.float32)
+    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
+    places = np.empty(tile, np.uint16)
+    for at in range(0, n, tile):
+        m = min(tile, n - at)
+        if not prepare(T, base, one, two, at, m, start, reading, program):
+            return False
+        derived(T, m, of, program[6], one, two)
+        for k in range(upper.shape[0]):
+            tally(two[:m] if of > 0 else T[k, :m], places, upper[k], zeros[k : k + 1])
+    return True
+
+
+@njit(**OPTIONS)
+def count_bracket(n, start, reading, program, of, firsts, below, zeros, lower):
+    """Exact counts inside brackets (rows, brackets) and numbers below them; returns whether all input is finite."""
+    models, tile = models_of(reading), tile_of(program[6])
+    T = np.empty((models, tile), np.float32)
+    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
+    bits, words = np.empty(tile, np.int32), np.empty(tile // 8 + 1, np.uint64)
+    flags = words.view(np.uint8)
+    for at in range(0, n, tile):
+        m = min(tile, n - at)
+        if not prepare(T, base, one, two, at, m, start, reading, program):
+            return False
+        derived(T, m, of, program[6], one, two)
+        for k in range(firsts.shape[0]):
+            row = two[:m] if of > 0 else T[k, :m]
+            none = np.int32(0)
+            for i in range(m):
+                none += np.int32(1) if row[i] == 0 else np.int32(0)
+            zeros[k] += none
+            for b in range(firsts.shape[1]):
+                bracketed(row, bits, words, flags, firsts[k, b], below[k, b : b + 1], lower[k, b])
+    return True
+
+
+@njit(**OPTIONS)
+def count_inside(n, start, reading, program, of, rows, buckets, tables):
+    """Histogram by lower bits inside selected (row, bucket) pairs; returns whether all input is finite."""
+    models, tile = models_of(reading), tile_of(program[6])
+    T = np.empty((models, tile), np.float32)
+    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
+    bits = np.empty(tile, np.int32)
+    for at in range(0, n, tile):
+        m = min(tile, n - at)
+        if not prepare(T, base, one, two, at, m, start, reading, program):
+            return False
+        derived(T, m, of, program[6], one, two)
+        for r in range(rows.shape[0]):
+            row = two[:m] if of > 0 else T[rows[r], :m]
+            for i in range(m):
+                bits[i] = bits_of(row[i]) & np.int32(0x7FFFFFFF)
+            inside(bits[:m], buckets[r], tables[r : r + 1])
+    return True
+
+
+@njit(**OPTIONS)
+def ballot(n, start, reading, program, by_count, found):
+    """Count entries that elect plus and minus; returns whether all input is finite."""
+    models, tile = models_of(reading), tile_of(program[6])
+    T = np.empty((models, tile), np.float32)
+    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
+    for at in range(0, n, tile):
+        m = min(tile, n - at)
+        if not prepare(T, base, one, two, at, m, start, reading, program):
+            return False
+        votes(T, m, by_count, one)
+        plus, minus = 0, 0
+        for i in range(m):
+            plus += 1 if one[i] > 0 else 0
+            minus += 1 if one[i] < 0 else 0
+        found[0] += plus
+        found[1] += minus
+    return True
+
+
+@njit(**OPTIONS)
+def changed(n, start, reading, program, epsilon, found):
+    """Count entries that each model changed with others (row 0 of `found`) and alone (row 1)."""
+    models, tile = models_of(reading), tile_of(program[6])
+    T = np.empty((models, tile), np.float32)
+    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
+    for at in range(0, n, tile):
+        m = min(tile, n - at)
+        if not prepare(T, base, one, two, at, m, start, reading, program):
+            return False
+        for i in range(m):
+            one[i] = np.float32(0)
+        for k in range(models):
+            row = T[k, :m]
+            for i in range(m):
+                one[i] = one[i] + (np.float32(1) if abs(row[i]) > epsilon else np.float32(0))
+        for k in range(models):
+            row = T[k, :m]
+            shared, unique = 0, 0
+            for i in range(m):
+                mine = abs(row[i]) > epsilon
+                shared += 1 if mine & (one[i] > 1) else 0
+                unique += 1 if mine & (one[i] == 1) else 0
+            found[0, k] += shared
+            found[1, k] += unique
+    return True

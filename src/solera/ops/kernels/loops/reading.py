@@ -1,0 +1,96 @@
+"""Stored elements to float32 tiles and back."""
+
+# mypy: disable-error-code="untyped-decorator,no-untyped-def"
+# ruff: noqa: ANN001, ANN201
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from solera.ops.kernels.loops.numbers import (
+    OPTIONS,
+    float_of,
+    marked,
+    of_brain,
+    of_narrow,
+    pointer_1,
+    pointer_2,
+    pointer_4,
+    pointer_f,
+    to_brain,
+    to_half,
+)
+
+
+@njit(**OPTIONS)
+def widen(address, kind, numbers, least, out):
+    """Read one operand's tile as float32; returns whether all of it is finite."""
+    n = out.shape[0]
+    infinite = numbers[4]
+    bad = np.int32(0)
+    if kind == 0:
+        wide = carray(pointer_4(address), (n,))
+        for i in range(n):
+            bad |= marked(wide[i], infinite)
+            out[i] = float_of(wide[i])
+    elif kind == 1:
+        brain = carray(pointer_2(address), (n,))
+        for i in range(n):
+            bad |= marked(brain[i], infinite)
+            out[i] = of_brain(brain[i])
+    elif kind == 2:
+        two = carray(pointer_2(address), (n,))
+        for i in range(n):
+            bad |= marked(two[i], infinite)
+            out[i] = of_narrow(two[i], numbers[0], numbers[1], numbers[2], numbers[3], least)
+    else:
+        one = carray(pointer_1(address), (n,))
+        for i in range(n):
+            bad |= marked(one[i], infinite)
+            out[i] = of_narrow(one[i], numbers[0], numbers[1], numbers[2], numbers[3], least)
+    return bad == 0
+
+
+@njit(**OPTIONS)
+def narrow(values, address, kind):
+    """Write a tile in the output's type; returns whether it fits (float16 may overflow)."""
+    n = values.shape[0]
+    bad = np.int32(0)
+    if kind == 0:
+        wide = carray(pointer_f(address), (n,))
+        for i in range(n):
+            wide[i] = values[i]
+    elif kind == 1:
+        brain = carray(pointer_2(address), (n,))
+        for i in range(n):
+            brain[i] = to_brain(values[i])
+    else:
+        half = carray(pointer_2(address), (n,))
+        for i in range(n):
+            bits = to_half(values[i])
+            bad |= marked(bits, np.int32(0x7C00))
+            half[i] = bits
+    return bad == 0
+
+
+@njit(**OPTIONS)
+def load(T, base, at, n, reading):
+    """Read elements [at, at + n) of all operands into the rows of T, minus the base where `delta`.
+
+    Operand 0 is the base where `delta`; it stays in `base`. Returns whether all is finite.
+    """
+    addresses, kinds, sizes, numbers, least, delta = reading
+    fine = True
+    first = 0
+    if delta:
+        first = 1
+        fine &= widen(addresses[0] + at * sizes[0], kinds[0], numbers[0], least[0], base[:n])
+    for k in range(T.shape[0]):
+        o = first + k
+        row = T[k, :n]
+        fine &= widen(addresses[o] + at * sizes[o], kinds[o], numbers[o], least[o], row)
+        if delta:
+            for i in range(n):
+                row[i] = row[i] - base[i]
+    return fine

@@ -1,0 +1,71 @@
+"""Sums over a block, cell by cell or row by row."""
+
+# mypy: disable-error-code="untyped-decorator,no-untyped-def"
+# ruff: noqa: ANN001, ANN201, FBT003
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from solera.ops.kernels.loops.halving import above, tree_of
+from solera.ops.kernels.loops.numbers import CELL, OPTIONS, TILE
+from solera.ops.kernels.loops.reading import load
+from solera.ops.kernels.loops.steps import models_of, run
+
+
+@njit(**OPTIONS)
+def fill(cell, T, base, one, two, begin, length, start, reading, program, stops):
+    """The stream of one cell as it is after each of `stops`; returns whether all input is finite."""
+    tile = T.shape[1]
+    for at in range(begin, begin + length, tile):
+        m = min(tile, begin + length - at)
+        if not load(T, base, at, m, reading):
+            return False
+        done = 0
+        for s in range(stops.shape[0]):
+            run(T, m, start + at, program, done, stops[s], one, two)
+            done = stops[s]
+            for k in range(T.shape[0]):
+                cell[s, k, at - begin : at - begin + m] = T[k, :m]
+    return True
+
+
+@njit(**OPTIONS)
+def add_up(cell, size, kind, terms, spare, found, place):
+    """The sums of one cell."""
+    models = cell.shape[0]
+    row = 0
+    for k in range(models):
+        if kind == 1:
+            for j in range(k, models):
+                found[row, place] = tree_of(cell[k], cell[j], True, size, terms, spare)
+                row += 1
+        else:
+            found[k, place] = tree_of(cell[k], cell[k], kind == 2, size, terms, spare)
+
+
+@njit(**OPTIONS)
+def sums(n, start, reading, program, stops, kind, found):
+    """Sums by cells, or by rows. kind 0: magnitudes, 1: products of all pairs, 2: squares.
+
+    `found` is (stages, rows, cells); stage s sees the stream after the first `stops[s]` operations. Returns whether all
+    input is finite.
+    """
+    row, models = program[6], models_of(reading)
+    whole = row if row > 0 else CELL
+    room = above(min(whole, max(8, n)))
+    tile = row if row > 0 else TILE
+    T = np.empty((models, tile), np.float32)
+    cell = np.empty((stops.shape[0], models, room), np.float32)
+    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
+    terms, spare = np.empty(max(8, room // 8), np.float64), np.empty(max(8, room // 8), np.float64)
+    for begin in range(0, n, whole):
+        length = min(whole, n - begin)
+        size = above(length)
+        if not fill(cell, T, base, one, two, begin, length, start, reading, program, stops):
+            return False
+        for s in range(stops.shape[0]):
+            cell[s, :, length:size] = np.float32(0)
+            add_up(cell[s], size, kind, terms, spare, found[s], begin // whole)
+    return True

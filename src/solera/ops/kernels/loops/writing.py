@@ -1,0 +1,162 @@
+"""Reductions over models, and the loop that merges a block."""
+
+# mypy: disable-error-code="untyped-decorator,no-untyped-def"
+# ruff: noqa: ANN001, ANN201
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from solera.ops.kernels.loops.divergence import importance
+from solera.ops.kernels.loops.numbers import OPTIONS
+from solera.ops.kernels.loops.reading import narrow
+from solera.ops.kernels.loops.steps import models_of, prepare, scale, tile_of
+
+
+@njit(**OPTIONS)
+def total(T, n, out):
+    """Sum over models, left to right."""
+    for k in range(T.shape[0]):
+        row = T[k, :n]
+        if k == 0:
+            for i in range(n):
+                out[i] = row[i]
+        else:
+            for i in range(n):
+                out[i] = out[i] + row[i]
+
+
+@njit(**OPTIONS)
+def weighted_total(T, n, factors, out):
+    """Sum of factor times operand, left to right."""
+    for k in range(T.shape[0]):
+        row, factor = T[k, :n], factors[k]
+        if k == 0:
+            for i in range(n):
+                out[i] = row[i] * factor
+        else:
+            for i in range(n):
+                out[i] = out[i] + row[i] * factor
+
+
+@njit(**OPTIONS)
+def disjoint(T, n, shares, later, small, instead, out, divisor):
+    """Sum of what is not 0 over the sum of its shares."""
+    for k in range(T.shape[0]):
+        row, share, factor = T[k, :n], shares[k], later[k]
+        none = np.float32(0) * share
+        if k == 0:
+            for i in range(n):
+                out[i] = row[i] * factor
+                divisor[i] = share if row[i] != 0 else none
+        else:
+            for i in range(n):
+                out[i] = out[i] + row[i] * factor
+                divisor[i] = divisor[i] + (share if row[i] != 0 else none)
+    for i in range(n):
+        out[i] = out[i] / (instead if abs(divisor[i]) <= small else divisor[i])
+
+
+@njit(**OPTIONS)
+def average_changed(T, n, epsilon, factors, boost, out, sharing):
+    """Average over the models that changed an entry."""
+    for i in range(n):
+        sharing[i] = np.float32(0)
+    for k in range(T.shape[0]):
+        row = T[k, :n]
+        for i in range(n):
+            sharing[i] = sharing[i] + (np.float32(1) if abs(row[i]) > epsilon else np.float32(0))
+    for k in range(T.shape[0]):
+        row, factor = T[k, :n], factors[k]
+        for i in range(n):
+            kept = row[i] * (np.float32(1) if abs(row[i]) > epsilon else np.float32(0))
+            if boost:
+                kept = kept * factor if sharing[i] == 1 else kept
+            out[i] = kept if k == 0 else out[i] + kept
+    for i in range(n):
+        out[i] = out[i] / (sharing[i] if sharing[i] > 1 else np.float32(1))
+
+
+@njit(**OPTIONS)
+def swap_near(base, x, t, out):
+    """Interpolate from the base by closeness."""
+    for i in range(out.shape[0]):
+        size = abs(base[i] - x[i])
+        size = max(np.float32(1e-06), size)
+        near = (np.float32(1) / size) * t
+        near = near if near < 1 else np.float32(1)
+        out[i] = near * x[i] + (np.float32(1) - near) * base[i]
+
+
+@njit(**OPTIONS)
+def weighted_rows(T, n, at, row, factors, out):
+    """Sum of factor times operand, left to right; every row of the block has its own factors, model by model."""
+    models = T.shape[0]
+    for begin in range(0, n, row):
+        place = (at + begin) // row * models
+        weighted_total(T[:, begin : begin + row], row, factors[place : place + models], out[begin : begin + row])
+
+
+@njit(**OPTIONS)
+def take_important(T, n, row, least, out, spare):
+    """The base, moved to the model where the change's importance is not below a threshold."""
+    importance(T, n, row, spare)
+    base, x = T[0, :n], T[1, :n]
+    for i in range(n):
+        out[i] = base[i] + (x[i] - base[i] if spare[i] >= least else np.float32(0))
+
+
+@njit(**OPTIONS)
+def reduce(T, m, at, ends, row, result, spare):
+    """One value from the models', before it is scaled."""
+    ending, shares, later, scalars = ends
+    if ending == 1:
+        total(T, m, result)
+    elif ending == 2:
+        weighted_total(T, m, shares, result)
+    elif ending == 3:
+        disjoint(T, m, shares, later, scalars[2], scalars[3], result, spare)
+    elif ending == 4:
+        average_changed(T, m, scalars[2], shares, scalars[3] > 0, result, spare)
+    elif ending == 5:
+        swap_near(T[0, :m], T[1, :m], scalars[2], result)
+    elif ending == 6:
+        take_important(T, m, row, scalars[2], result, spare)
+    else:
+        weighted_rows(T, m, at, row, shares, result)
+
+
+@njit(**OPTIONS)
+def finish(result, ends, base, delta):
+    """Divide, multiply, add the base."""
+    divisor, factor = ends[3][0], ends[3][1]
+    if divisor != 1:
+        for i in range(result.shape[0]):
+            result[i] = result[i] / divisor
+    if factor != 1:
+        scale(result, factor)
+    if delta:
+        for i in range(result.shape[0]):
+            result[i] = base[i] + result[i]
+
+
+@njit(**OPTIONS)
+def write(n, start, reading, program, ends, target, target_kind, target_size):
+    """Merge elements [0, n) of a block. Returns 0; 1 for an input that is not finite, 2 for one that does not fit."""
+    row = program[6]
+    tile = tile_of(row)
+    T = np.empty((models_of(reading), tile), np.float32)
+    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
+    out = np.empty(tile, np.float32)
+    verdict = 0
+    for at in range(0, n, tile):
+        m = min(tile, n - at)
+        if not prepare(T, base, one, two, at, m, start, reading, program):
+            return 1
+        result = out[:m]
+        reduce(T, m, at, ends, row, result, one)
+        finish(result, ends, base, reading[5])
+        if not narrow(result, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
