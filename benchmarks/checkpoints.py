@@ -207,7 +207,11 @@ def side_files(folder: Path, size: Size) -> None:
         "torch_dtype": "bfloat16",
     }
     if size.experts:
-        config |= {"num_experts": size.experts, "moe_intermediate_size": size.inter, "head_dim": size.hidden // size.heads}
+        config |= {
+            "num_experts": size.experts,
+            "moe_intermediate_size": size.inter,
+            "head_dim": size.hidden // size.heads,
+        }
     words = {"<s>": 0, "</s>": 1, "<unk>": 2} | {f"w{i}": i + 3 for i in range(256)}
     special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     tokenizer = {

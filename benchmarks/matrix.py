@@ -19,7 +19,8 @@ class Job:
     """One row to take.
 
     Attributes:
-        kind: merge, help or plan. method, size, models (K), place (memory or disk), threads: the row's key.
+        kind: merge, compare, help, plan or kernel; with method, size, models (K), place (memory or disk) and threads
+            it is the row's key.
         repeats: rounds; the best counts. theirs: rounds in which mergekit runs too.
     """
 
@@ -56,6 +57,7 @@ def jobs(*, full: bool) -> list[Job]:
 def _short() -> Iterator[Job]:
     yield Job("help", "", "tiny", 0, repeats=5)
     yield from (Job("merge", name, "tiny", 3, repeats=3) for name in TRIALS)
+    yield from (Job("kernel", name, "0.03", 3) for name in ("linear", "task_arithmetic"))
     yield Job("plan", "ties", "moe", 8, repeats=2)
     yield Job("plan", "ties", "moe-90k", 20, repeats=1)
     for name in TRIALS:

@@ -34,13 +34,18 @@ MARGIN = 2 << 30
 MERGES = ("merge", "compare")
 
 
+def _mergekit() -> Path | None:
+    folder = os.environ.get("MERGEKIT_BIN")
+    return Path(folder) / "mergekit-yaml" if folder else None
+
+
 @dataclass(frozen=True)
 class Bench:
     """Where things are."""
 
     results: Results
     places: dict[str, Path]
-    mergekit: Path | None = field(default_factory=lambda: _mergekit())
+    mergekit: Path | None = field(default_factory=_mergekit)
 
     def data(self, job: Job) -> Path:
         """Folder of the job's checkpoints."""
@@ -51,11 +56,6 @@ class Bench:
         folder = self.places[job.place] / "out"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-
-def _mergekit() -> Path | None:
-    folder = os.environ.get("MERGEKIT_BIN")
-    return Path(folder) / "mergekit-yaml" if folder else None
 
 
 class RunFailed(Exception):
@@ -75,9 +75,7 @@ def merge_row(bench: Bench, job: Job) -> Row:
     trial, scratch = TRIALS[job.method], bench.scratch(job)
     recipe = scratch / "recipe.yaml"
     recipe.write_text(trial.recipe(bench.data(job), job.models))
-    rounds: list[dict[str, Any]] = []
-    for round_ in range(job.repeats):
-        rounds.append(_round(bench, job, trial, recipe, theirs=round_ < job.theirs))
+    rounds = [_round(bench, job, trial, recipe, theirs=round_ < job.theirs) for round_ in range(job.repeats)]
     return _summed(job, rounds, _clocks(scratch, recipe, job.threads))
 
 
@@ -174,6 +172,14 @@ def plan_row(bench: Bench, job: Job) -> Row:
     return _plain(job, taken) | {"tensors": sum(1 for _ in checkpoints.tensors(checkpoints.SIZES[job.size]))}
 
 
+def kernel_row(bench: Bench, job: Job) -> Row:
+    """A kernel alone, on elements in memory."""
+    del bench
+    options = ["--only", job.method, "--threads", str(job.threads), "--models", str(job.models)]
+    taken = checked(run([sys.executable, str(HERE / "kernels.py"), *options]))
+    return _plain(job, [taken]) | {"figures": json.loads(taken.out)["methods"][job.method]}
+
+
 def _plain(job: Job, taken: Sequence[Taken]) -> Row:
     best = min(taken, key=lambda t: t.wall)
     worst = max(t.others for t in taken)
@@ -181,13 +187,14 @@ def _plain(job: Job, taken: Sequence[Taken]) -> Row:
     return {**job.key(), "ours": best.figures(), "walls": walls, "others": worst, "load": taken[0].load}
 
 
-KINDS = {"merge": merge_row, "compare": merge_row, "help": help_row, "plan": plan_row}
+KINDS = {"merge": merge_row, "compare": merge_row, "help": help_row, "plan": plan_row, "kernel": kernel_row}
 
 
 def room_for(bench: Bench, job: Job, wanted: int) -> str:
     """Why the job's files do not fit, or an empty string."""
-    nbytes = 2 * checkpoints.parameters(checkpoints.SIZES[job.size])
-    need = nbytes * (wanted + 1 + 1) + MARGIN if job.kind in MERGES else MARGIN
+    need = MARGIN
+    if wanted:
+        need += (wanted + 2) * 2 * checkpoints.parameters(checkpoints.SIZES[job.size])
     made = bench.data(job).exists()
     free = shutil.disk_usage(bench.places[job.place]).free
     if job.place == "memory":

@@ -63,10 +63,10 @@ class Hasher:
 
 def wrap() -> None:
     """Put clocks around reading, writing, digests, journal and fsync."""
-    import solera.app.merging as merging
-    import solera.execute.run as run
+    from solera.app import merging
     from solera.checkpoints.reader import FileReader
     from solera.checkpoints.writer import PositionedFile
+    from solera.execute import run
     from solera.execute.journal import Journal
 
     make = run.hasher
