@@ -18,10 +18,10 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-core test check core demo docs clean distclean
+.PHONY: help env env-core test check core demo docs bench bench-full kill clean distclean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 env: $(READY) ## make .venv: everything, pinned by constraints.txt
 
@@ -62,6 +62,19 @@ demo: $(READY) ## train four small experts here, merge them with several methods
 docs: $(READY) ## write the generated pages again (docs/methods, docs/parity.md)
 	@$(BIN)/python -m solera.registry.generate
 	@$(BIN)/python tools/goldens/parity_table.py --write docs/parity.md
+
+BENCH = $(BIN)/python benchmarks/merges.py $(if $(SINCE),--since $(SINCE)) $(if $(CALM),--calm $(CALM))
+
+bench: $(READY) ## time merges against the floor, short form (minutes), and write docs/benchmarks.md
+	@$(BENCH)
+	@$(BIN)/python benchmarks/page.py
+
+bench-full: $(READY) ## the whole matrix (hours; goes on where it was stopped), and docs/benchmarks.md
+	@$(BENCH) --full
+	@$(BIN)/python benchmarks/page.py
+
+kill: $(READY) ## kill 200 merges with signal 9, resume each, compare with the undisturbed result
+	@$(BIN)/python benchmarks/kill.py --json benchmarks/results/kill.json
 
 clean: ## remove what tests and the demo wrote
 	@rm -rf demo-out build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
