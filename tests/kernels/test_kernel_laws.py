@@ -128,6 +128,31 @@ def test_threads_do_not_matter() -> None:
     assert (whole == out).all()
 
 
+AWKWARD = {
+    "equal": lambda rng, shape: np.ones(shape),
+    "zeros": lambda rng, shape: np.zeros(shape),
+    "few values": lambda rng, shape: rng.integers(-3, 4, shape) * 0.25,
+    "close": lambda rng, shape: 1 + rng.standard_normal(shape) * 1e-6,
+    "wide": lambda rng, shape: rng.standard_cauchy(shape) ** 5,
+    "outliers": lambda rng, shape: np.where(rng.random(shape) < 0.01, 1, 1e-6 * rng.standard_normal(shape)),
+    "subnormal": lambda rng, shape: 1e-44 * rng.integers(-9, 9, shape),
+    "large": lambda rng, shape: 3e38 * rng.random(shape),
+    "nearly equal": lambda rng, shape: 0.5 + (rng.random(shape) < 0.03) * rng.random(shape) * 2.0**-16,
+}
+"""Rows on which ways of ranking take different turns."""
+
+
+@pytest.mark.parametrize("length", [49, 768, 5632, 20_000])
+@pytest.mark.parametrize("kind", list(AWKWARD))
+@pytest.mark.parametrize("case", [of("della"), of("breadcrumbs", density=0.3, gamma=0.2)], ids=label)
+def test_ranks_of_awkward_rows(case: Case, kind: str, length: int) -> None:
+    rng = np.random.default_rng(length)
+    case = replace(case, row=length)
+    models = [stored(AWKWARD[kind](rng, 2 * length), DType.F32) for _ in range(2)]
+    blocks, dtypes, facts = [np.zeros_like(models[0]), *models], [DType.F32] * 3, facts_for(2 * length, 2, case)
+    same(by_kernel(case, blocks, dtypes, DType.F32, facts, step=1), by_steps(case, blocks, dtypes, DType.F32, facts))
+
+
 @pytest.mark.parametrize("dtype", list(FORMATS))
 def test_all_bits_widen_as_in_torch(dtype: DType) -> None:
     count = min(2 ** (8 * dtype.itemsize), 2**16)

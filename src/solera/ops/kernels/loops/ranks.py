@@ -36,34 +36,126 @@ def magnitudes(row, sizes):
 
 
 @njit(**OPTIONS)
-def order(sizes, width, a, b, counts):
+def order(part, sizes, a, b, places, counts):
     """Sort (magnitude, position), packed in 64 bits, by magnitude, then position; returns the buffer that holds it.
 
-    Two passes sort by the upper 22 bits. What is left out of order by the bits below is rare, and moved by insertion;
-    where it is not rare, a pass over those bits goes first.
+    One pass puts them into about two buckets per entry. What shares a bucket and is out of order is mostly rare, and
+    moved by insertion; else a second try sorts by the bits below the bucket first, and the last one by all bits.
     """
-    n, shift = sizes.shape[0], max(width - 2 * DIGIT, 0)
-    for i in range(n):
-        a[i] = (np.uint64(sizes[i]) << np.uint64(32)) | np.uint64(i)
+    n = sizes.shape[0]
     if n <= 2 * FEW:
+        pack(sizes, a)
         settle(a, n * n)
         return a
-    pass_by(a, b, 32 + shift, counts)
-    pass_by(b, a, 32 + shift + DIGIT, counts)
-    if shift == 0 or settle(a, 2 * n):
-        return a
+    shift = assign(part, sizes, places)
+    starts(places, counts)
+    if not crowded(counts, n):
+        scatter(sizes, a, places, counts)
+        if settle(a, 4 * n):
+            return a
+        sort_below(sizes, shift, a, b, counts)
+        starts(places, counts)
+        scatter_again(b, a, places, counts)
+        if settle(a, 4 * n):
+            return a
+    pack(sizes, a)
+    pass_by(a, b, 32, counts)
+    pass_by(b, a, 32 + DIGIT, counts)
+    pass_by(a, b, 32 + 2 * DIGIT, counts)
+    return b
+
+
+@njit(**OPTIONS)
+def crowded(counts, n):
+    """Whether the buckets at either end, which are wide, hold too many for insertion."""
+    low, high = np.int64(counts[2]) - np.int64(counts[1]), n - np.int64(counts[counts.shape[0] - 1])
+    return low * low + high * high > 16 * n
+
+
+@njit(**OPTIONS)
+def scatter(sizes, target, places, counts):
+    """Put (magnitude, position) into the buckets, in order of position."""
+    for i in range(sizes.shape[0]):
+        place = np.uint32(places[i])
+        target[counts[place]] = (np.uint64(sizes[i]) << np.uint64(32)) | np.uint64(i)
+        counts[place] += np.uint32(1)
+
+
+@njit(**OPTIONS)
+def scatter_again(source, target, places, counts):
+    """Put what is packed into the buckets, in its order."""
+    for i in range(source.shape[0]):
+        place = np.uint32(places[source[i] & np.uint64(0xFFFFFFFF)])
+        target[counts[place]] = source[i]
+        counts[place] += np.uint32(1)
+
+
+@njit(**OPTIONS)
+def pack(sizes, packed):
+    """Magnitude and position in 64 bits."""
+    for i in range(sizes.shape[0]):
+        packed[i] = (np.uint64(sizes[i]) << np.uint64(32)) | np.uint64(i)
+
+
+@njit(**OPTIONS)
+def bits_for(n):
+    """Bits of a bucket's number for rows of n: about two buckets per entry."""
+    bits = DIGIT
+    while bits < 15 and (1 << bits) < 2 * n:
+        bits += 1
+    return bits
+
+
+@njit(**OPTIONS)
+def assign(part, sizes, places):
+    """Buckets that grow with the magnitude over sixteen octaves around the mean; zeros have one of their own.
+
+    Returns how many bits of the magnitude a bucket leaves open.
+    """
+    n = part.shape[0]
+    bits = bits_for(n)
+    whole = np.float32(0)
     for i in range(n):
-        b[i] = (np.uint64(sizes[i]) << np.uint64(32)) | np.uint64(i)
-    pass_by(b, a, 32, counts)
-    pass_by(a, b, 32 + shift, counts)
-    pass_by(b, a, 32 + shift + DIGIT, counts)
-    return a
+        whole += abs(part[i])
+    shift, last = np.int32(27 - bits), np.int32((1 << bits) - 1)
+    first = ((bits_of(whole / np.float32(n)) >> shift) << shift) - np.int32(10 << 23)
+    for i in range(n):
+        place = min(max((sizes[i] - first) >> shift, np.int32(1)), last)
+        places[i] = place if sizes[i] != 0 else np.int32(0)
+    return shift
+
+
+@njit(**OPTIONS)
+def starts(places, counts):
+    """Where every bucket begins."""
+    counts[:] = 0
+    for i in range(places.shape[0]):
+        counts[np.uint32(places[i])] += np.uint32(1)
+    below = np.uint32(0)
+    for d in range(counts.shape[0]):
+        below, counts[d] = below + counts[d], below
+
+
+@njit(**OPTIONS)
+def sort_below(sizes, shift, a, b, counts):
+    """Sort by the bits below the buckets into b: first those that have none, as stored bfloat16 mostly gives."""
+    mask = np.int32((1 << shift) - 1)
+    even, odd = 0, 0
+    for i in range(sizes.shape[0]):
+        packed = (np.uint64(sizes[i]) << np.uint64(32)) | np.uint64(i)
+        b[even], a[odd] = packed, packed
+        none = 1 if sizes[i] & mask == 0 else 0
+        even, odd = even + none, odd + 1 - none
+    rest = b[even:]
+    pass_by(a[:odd], rest, 32, counts)
+    pass_by(rest, a[:odd], 32 + DIGIT, counts)
+    rest[:] = a[:odd]
 
 
 @njit(**OPTIONS)
 def pass_by(source, target, shift, counts):
     """Sort by the digit that begins at a bit; what is equal there stays in order."""
-    counts[:] = 0
+    counts[:DIGITS] = 0
     mask, places = np.uint64(DIGITS - 1), np.uint64(shift)
     for i in range(source.shape[0]):
         counts[(source[i] >> places) & mask] += np.uint32(1)
@@ -96,12 +188,13 @@ def settle(values, most):
 @njit(**OPTIONS)
 def drop_by_rank(values, row, start, key, slope, offset, inverse):
     """Zero what is not drawn; an entry of rank r stays with probability slope * r + offset."""
-    sizes, ranks = np.empty(row, np.int32), np.zeros(row, np.int32)
-    a, b, counts = np.empty(row, np.uint64), np.empty(row, np.uint64), np.empty(DIGITS, np.uint32)
+    sizes, places, ranks = np.empty(row, np.int32), np.empty(row, np.int32), np.zeros(row, np.int32)
+    a, b, counts = np.empty(row, np.uint64), np.empty(row, np.uint64), np.empty(1 << bits_for(row), np.uint32)
     for begin in range(0, values.shape[0], row):
         part = values[begin : begin + row]
         if slope != 0:
-            ordered = order(sizes, magnitudes(part, sizes), a, b, counts)
+            magnitudes(part, sizes)
+            ordered = order(part, sizes, a, b, places, counts)
             for r in range(row):
                 ranks[ordered[r] & np.uint64(0xFFFFFFFF)] = r
         thin(part, ranks, start + begin, key, slope, offset, inverse)
