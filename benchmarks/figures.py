@@ -8,8 +8,9 @@ from typing import Any
 from methods import TRIALS
 from targets import MIB, Rows, merge
 
-OURS, FLOOR, THEIRS = "#2b6cb0", "#a0aec0", "#c05621"
-FOLLOWED = ("linear", "ties", "ties, whole model", "sce", "della")
+OURS, FLOOR, THEIRS = "#2b6cb0", "#718096", "#c05621"
+FOLLOWED = ("linear", "ties", "ties (whole model)", "sce", "della")
+UNDER = "floor, with a base"
 SIZES = ("tiny", "0.1", "0.5", "1.1", "3", "7")
 COUNTS = (2, 3, 8, 20)
 Series = dict[str, list[tuple[float, float]]]
@@ -65,20 +66,21 @@ def _drawn(series: Series) -> bool:
 def _lines(axes: Any, series: Series) -> None:
     for i, (name, points) in enumerate(series.items()):
         if len(points) > 1:
-            axes.plot(*zip(*points, strict=True), marker="o", ms=4, lw=1.6, color=f"C{i}", label=name)
+            look = {"color": FLOOR, "ls": "--"} if name == UNDER else {"color": f"C{i}"}
+            axes.plot(*zip(*points, strict=True), marker="o", ms=4, lw=1.6, label=name, **look)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=9)
 
 
 def by_size(rows: Rows, path: Path) -> Path | None:
     """Wall time against parameters; the slope is what a parameter costs."""
-    series: Series = {name: [] for name in (*FOLLOWED, "floor, with a base")}
+    series: Series = {name: [] for name in (*FOLLOWED, UNDER)}
     for size in SIZES:
         for name in FOLLOWED:
             if row := merge(rows, name, size):
                 series[name].append((row["parameters"] / 1e9, row["ours"]["wall"]))
         if row := merge(rows, "ties", size):
-            series["floor, with a base"].append((row["parameters"] / 1e9, row["floor"]["seconds"]))
+            series[UNDER].append((row["parameters"] / 1e9, row["floor"]["seconds"]))
     if not _drawn(series):
         return None
     figure, axes = _new("Growth with size, K = 3, files in memory")
@@ -92,9 +94,7 @@ def by_count(rows: Rows, path: Path, size: str = "0.1") -> Path | None:
     series = {
         name: [(k, row["ours"]["wall"]) for k in COUNTS if (row := merge(rows, name, size, k))] for name in FOLLOWED
     }
-    series["floor, with a base"] = [
-        (k, row["floor"]["seconds"]) for k in COUNTS if (row := merge(rows, "ties", size, k))
-    ]
+    series[UNDER] = [(k, row["floor"]["seconds"]) for k in COUNTS if (row := merge(rows, "ties", size, k))]
     if not _drawn(series):
         return None
     figure, axes = _new(f"Growth with the number of models, {size} B, files in memory")

@@ -38,7 +38,7 @@ MODELS = 3
 SLACK = 1.05
 """A resumed run reads at most this many times what was unfinished."""
 POLL = 1e-4
-TRIAL = TRIALS["ties, whole model"]
+TRIAL = TRIALS["ties (whole model)"]
 
 
 @dataclass(frozen=True)

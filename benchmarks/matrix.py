@@ -8,7 +8,7 @@ from typing import Any
 
 from methods import TRIALS
 
-KEENEST = ("linear", "ties", "ties, whole model", "sce")
+KEENEST = ("linear", "ties", "ties (whole model)", "sce")
 """Methods that are followed over K and over place in the short form."""
 COMPARED = ("linear", "ties")
 """Methods that the short form runs in mergekit as well."""

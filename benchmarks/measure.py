@@ -58,7 +58,7 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None, *, limit: 
         memory = Memory(process.pid)
         guard = threading.Timer(limit, process.kill)
         guard.start()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        _wait(process)
         wall = time.monotonic() - began
         guard.cancel()
         counters = _counters(process.pid)
@@ -82,6 +82,15 @@ def run(command: Sequence[str], env: Mapping[str, str] | None = None, *, limit: 
             _text(out),
             _text(err),
         )
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end without reaping, so that the counters stay; whoever stops the wait stops the process."""
+    try:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    except BaseException:
+        process.kill()
+        raise
 
 
 def surroundings(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -274,6 +275,7 @@ def main() -> None:
     wanted = [job for job in jobs(full=options.full) if job.named(options.only, options.sizes)]
     todo = [job for job in wanted if tuple(job.key().values()) not in finished]
     say(f"{len(todo)} of {len(wanted)} rows to take; mergekit: {bench.mergekit or 'not given'}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the checkpoints are deleted
     try:
         left = take(bench, todo)
     finally:

@@ -49,6 +49,17 @@ def marked(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def noted(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function; its first call since the work began, which is the first for a tensor's bytes, is noted."""
+
+    def wrapped(*args: Any, **options: Any) -> Any:
+        if "work began" in MARKS:
+            MARKS.setdefault("tensor began", time.monotonic())
+        return work(*args, **options)
+
+    return wrapped
+
+
 class Hasher:
     """A hasher whose updates are timed."""
 
@@ -72,7 +83,7 @@ def wrap() -> None:
     make = run.hasher
     run.hasher = lambda: Hasher(make)  # type: ignore[assignment]
     merging.execute = marked("work", merging.execute)  # type: ignore[assignment]
-    FileReader.pread = marked("read", timed("read", FileReader.pread))  # type: ignore[method-assign]
+    FileReader.pread = noted(timed("read", FileReader.pread))  # type: ignore[method-assign]
     PositionedFile.write = timed("write", PositionedFile.write)  # type: ignore[method-assign]
     Journal._append = timed("journal", Journal._append)  # type: ignore[method-assign]  # noqa: SLF001
     os.fsync = timed("fsync", os.fsync)
