@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from solera.version import __version__
 
 if TYPE_CHECKING:
-    from solera.app import MergeReport, check, load, merge, methods, plan, save
+    from solera.app import MergeReport, check, load, merge, plan, save
     from solera.errors import SoleraError
     from solera.recipe import Recipe
     from solera.registry import PerModel, Range, method
+    from solera.registry import cards as methods
 
 _HOMES = {
     "merge": "solera.app",

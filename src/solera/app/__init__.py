@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from solera.app.checking import check
     from solera.app.comparing import diff
     from solera.app.inspecting import inspect
-    from solera.app.loading import load, methods, save
+    from solera.app.loading import load, save
     from solera.app.machine import doctor
     from solera.app.merging import merge
     from solera.app.pushing import push
@@ -24,7 +24,6 @@ _HOMES = {
     "check": "app.checking",
     "load": "app.loading",
     "save": "app.loading",
-    "methods": "app.loading",
     "inspect": "app.inspecting",
     "diff": "app.comparing",
     "doctor": "app.machine",
@@ -40,7 +39,6 @@ __all__ = [
     "inspect",
     "load",
     "merge",
-    "methods",
     "plan",
     "push",
     "save",

@@ -1,4 +1,4 @@
-"""load, save, methods: the small doors of the Python face."""
+"""load and save: the small doors of the Python face."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from solera.checkpoints import index_json, layout, open_checkpoint, open_for_wri
 from solera.checkpoints.contract import Checkpoint
 from solera.checkpoints.reader import FileReader
 from solera.errors import TargetInUse
-from solera.registry import Card, cards
 from solera.types import ModelRef
 
 if TYPE_CHECKING:
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
 def load(model: str | Path | ModelRef) -> Checkpoint:
     """Open a model as a lazy table of tensors: folder, file, Hub id, ``model+adapter``. Nothing but headers is read."""
     return open_checkpoint(model)
-
-
-def methods() -> dict[str, Card]:
-    """Every registered method's card, by name. Imports no torch."""
-    return cards()
 
 
 def save(checkpoint: Checkpoint, out: str | Path, *, shard_bytes: int = 5_000_000_000) -> Path:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from solera.checkpoints import open_checkpoint
-from solera.errors import Fault, PlanError, RecipeFaults, SoleraError
+from solera.errors import Fault, PlanError, SoleraError
 from solera.plan.arithmetic import input_cast
 from solera.plan.chains import work_of
 from solera.plan.cost import DEFAULT_MEMORY, MIB, cost_of, shape_for
@@ -19,7 +19,7 @@ from solera.plan.models import Describer, ModelTable, Opener, merging, reference
 from solera.plan.nodes import Builder
 from solera.plan.outputs import outputs_of
 from solera.plan.side import side_of
-from solera.plan.tasks import Call, Cost, LeafTask, OutputTensor, Plan, PopulationStage, Read, reads_of, tasks_of
+from solera.plan.tasks import Call, Cost, LeafTask, OutputTensor, Plan, PopulationStage, reads_of, tasks_of
 from solera.plan.vocabulary import adapted
 from solera.recipe import digest as recipe_digest
 from solera.recipe.values import Recipe
@@ -215,6 +215,3 @@ def _digest(recipe: Recipe, opened: Mapping[ModelRef, ModelTable], outputs: Iter
         sort_keys=True,
     )
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-__all__ = ["NUMERICS", "PlanFaults", "Read", "RecipeFaults", "make_plan", "population_stages"]
