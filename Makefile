@@ -6,6 +6,7 @@
 PYTHON ?= python3
 TORCH_INDEX ?=
 TORCH := torch==2.13.0
+EXTRAS := hf lora speed
 
 BIN := .venv/bin
 CORE := .venv-core/bin
@@ -18,7 +19,7 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-core test check core demo docs bench bench-full kill clean distclean
+.PHONY: help env env-core test test-extras check core demo docs bench bench-full kill clean distclean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +56,14 @@ check: $(READY) ## linters, formatting, types, import contracts, doctests
 
 core: $(CORE_READY) ## with core dependencies only: a plain merge, and the line that each missing extra prints
 	@echo "core only" && $(CORE)/python -m pytest tests/core_only
+
+test-extras: ## each extra on its own, in an environment of its own: slow, for releases
+	@for extra in $(EXTRAS); do \
+	  echo "extra $$extra" && $(PYTHON) -m venv build/extra && \
+	  build/extra/bin/python -m pip install $(PIP_FLAGS) --no-deps $(TORCH) $(TORCH_FROM) && \
+	  build/extra/bin/python -m pip install $(PIP_FLAGS) -e ".[$$extra]" pytest hypothesis -c constraints.txt && \
+	  build/extra/bin/python -m pytest tests/execute tests/plan && rm -rf build/extra || exit 1; \
+	done
 
 demo: $(READY) ## train four small experts here, merge them with several methods, compare, use the result
 	@$(BIN)/python examples/demo/demo.py

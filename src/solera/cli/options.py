@@ -16,7 +16,8 @@ Threads = Annotated[
     int | None, typer.Option(min=1, help="Workers; default: the cores of this machine. Never changes the result.")
 ]
 Memory = Annotated[
-    str | None, typer.Option(help="What the run may hold, such as 2GiB (default).", show_default=False, metavar="SIZE")
+    str | None,
+    typer.Option(help="What the run may hold above an idle process, such as 2GiB.", show_default=False, metavar="SIZE"),
 ]
 
 
