@@ -17,6 +17,7 @@ TORCH_FROM := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 PIP_FLAGS := --disable-pip-version-check --no-input -q
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
+export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help env env-core test test-extras check core demo docs bench bench-full kill clean distclean
@@ -45,7 +46,7 @@ $(CORE_READY): pyproject.toml constraints.txt
 
 test: check core ## everything that must hold: linters, types, contracts, doctests, core-only, the suite
 	@echo "tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY) ## linters, formatting, types, import contracts, doctests
 	@echo "ruff" && $(BIN)/ruff check -q .

@@ -59,7 +59,7 @@ def cost_of(outputs: Sequence[OutputTensor], stages: Sequence[PopulationStage], 
     priced = [_price(expr, dtype, shape) for expr, dtype in parts]
     swept = sum(stage.rounds * sum(_once(task) for task in stage.tasks) for stage in stages)
     held, again = sum(p.held for p in priced), sum(p.again for p in priced)
-    words = "nothing needs a second pass" if not held + again else f"{held} tensors held, {again} read again"
+    words = f"{held} tensors held, {again} read again" if held + again else "every tensor is written in one pass"
     peaks = sorted((p.peak for p in priced), reverse=True)[: max(shape.threads, 1)]
     states = max((len(t.operands) for s in stages for t in s.tasks), default=0) * STATE * shape.threads
     return Cost(

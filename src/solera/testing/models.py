@@ -6,13 +6,14 @@ tokenizer. Needs the extra `hf`; transformers is imported when a model is built.
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from solera.errors import UnknownName, nearest
+from solera.errors import MissingExtra, UnknownName, nearest
 from solera.testing.configs import CONFIGS, Sizes
 from solera.testing.tokenizers import tokenizer_of, vocabularies
 
@@ -107,12 +108,19 @@ def tokenizer(kind: str, tokens: list[str], folder: Path, **settings: Any) -> Pa
 
 def _model(head: str, settings: Mapping[str, Any], model_type: str, seed: int) -> Any:
     import torch
-    import transformers
 
+    transformers = _transformers()
     config = transformers.AutoConfig.for_model(model_type, **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return getattr(transformers, head)(config)
+
+
+def _transformers() -> Any:
+    try:
+        return importlib.import_module("transformers")
+    except ImportError:
+        raise MissingExtra("hf", needed_for="building models for tests") from None
 
 
 def _randomise(model: Any, seed: int) -> None:

@@ -6,7 +6,7 @@ import random
 from itertools import product
 from typing import Any
 
-from solera.errors import BadParameter, UnknownName, nearest
+from solera.errors import BadParameter, MissingExtra, UnknownName, nearest
 
 _LETTERS = "abcdefghij"
 KINDS = ("bpe", "unigram", "wordpiece")
@@ -27,7 +27,10 @@ def tokenizer_of(kind: str, tokens: list[str]) -> tuple[Any, dict[str, str]]:
     Raises:
         UnknownName: no such kind.
     """
-    from tokenizers import Tokenizer
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise MissingExtra("hf", needed_for="building tokenizers for tests") from None
 
     if kind not in KINDS:
         raise UnknownName(f"no tokenizer kind `{kind}`", got=kind, fix=nearest(kind, KINDS))
