@@ -13,7 +13,7 @@ from typing import Any
 from figures import draw
 from methods import TRIALS
 from results import Results, Row
-from targets import MIB, Rows, compared, good, merge, share, table, times_floor, times_mergekit
+from targets import MIB, Rows, Target, compared, good, merge, share, table, times_mergekit
 
 DISTURBED = 0.2
 """Cores kept busy by others, above which a row is called disturbed."""
@@ -37,7 +37,8 @@ HOW = """\
 - mergekit is run as a black box in its own environment on the same recipe file, where one is given.
 """
 CLASS_NOTE = """\
-A class is met when all its methods are. Targets for mergekit, first byte and digests are the stricter ones that were
+A class is met when all its methods are; a line whose rows were disturbed by other processes is neither met nor missed.
+Targets for mergekit, first byte and digests are the stricter ones that were
 set after probing.
 """
 
@@ -80,15 +81,17 @@ def intro(rows: Rows) -> str:
 
 
 def targets(rows: Rows) -> str:
-    """The table of targets."""
-    lines = [(t.what, t.owes, t.measured, t.verdict) for t in table(rows)]
+    """The table of targets; only rows that nobody disturbed can meet or miss one."""
+    calm = {key: row for key, row in rows.items() if row["others"] <= DISTURBED}
+    lines = [
+        (seen.what, seen.owes, seen.measured, judged.verdict if judged.met is not None else _unjudged(seen))
+        for seen, judged in zip(table(rows), table(calm), strict=True)
+    ]
     return section("Targets", ("what", "owes", "measured", ""), lines, CLASS_NOTE)
 
 
-def floors(rows: Rows, method: str) -> str:
-    """Wall time in floors without the start-up."""
-    found = times_floor(rows, method)
-    return "" if found is None else f"{found[0]:.2f}"
+def _unjudged(seen: Target) -> str:
+    return "disturbed" if seen.met is not None else seen.verdict
 
 
 def all_merges(rows: Rows) -> str:

@@ -29,7 +29,9 @@ class Target:
     @property
     def verdict(self) -> str:
         """In a word."""
-        return {True: "met", False: "**not met**", None: "not measured"}[self.met]
+        if self.met is None:
+            return "in part" if self.measured else "not measured"
+        return "met" if self.met else "**not met**"
 
 
 def good(rows: Rows) -> dict[tuple[Any, ...], Row]:

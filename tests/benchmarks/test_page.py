@@ -82,6 +82,11 @@ def test_the_page_shows_what_was_measured_and_says_what_was_not(bench):
     assert "a machine" in text
 
 
+def test_a_disturbed_row_neither_meets_nor_misses(bench):
+    rows = keyed(bench, row("ties", "0.1", 1.0, 0.25, theirs=30.0, others=0.9))
+    assert "ties 30.0 | disturbed |" in bench["page"].page(rows, [])
+
+
 def test_the_full_matrix_holds_the_short_one(bench):
     short, full = (bench["matrix"].jobs(full=f) for f in (False, True))
     assert full[: len(short)] == short
