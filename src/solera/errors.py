@@ -15,7 +15,7 @@
     │   └── NotFound                    no such model, file or revision
     ├── PlanError                   4   recipe and models do not fit
     ├── RunError                    5   the run could not finish
-    │   ├── NonFinite                   NaN or infinity in an input
+    │   ├── NonFinite               3   NaN or infinity in an input: that model cannot be used
     │   ├── TargetInUse                 target not empty, or another run writes it
     │   ├── NoSpace                     disk full or too small
     │   ├── SourceChanged               an input was replaced while being read
@@ -150,7 +150,9 @@ class RunError(SoleraError):
 
 
 class NonFinite(RunError):
-    """NaN or infinity in an input tensor."""
+    """NaN or infinity in an input tensor, or a result that its type cannot hold."""
+
+    exit_code = 3
 
 
 class TargetInUse(RunError):

@@ -92,6 +92,10 @@ def test_target_in_use_without_and_with_force(solera, recipe, tmp_path) -> None:
     assert said.err.startswith("TargetInUse")
     assert "--force" in said.err
     assert [p.name for p in out.iterdir()] == ["mine.txt"]
+    said = solera("merge", recipe[0], out, "--force")
+    assert said.code == 5
+    assert "not a model folder" in said.err
+    (out / "config.json").write_text("{}")
     assert solera("merge", recipe[0], out, "--force").code == 0
     assert not (out / "mine.txt").exists()
 
@@ -137,7 +141,7 @@ def test_nan_is_refused_and_nothing_is_written(solera, zoo, tmp_path) -> None:
     bad["model.norm.weight"][3] = np.nan
     save_file(bad, made["e1"] / "model.safetensors", metadata={"format": "pt"})
     said = solera("merge", made["e0"], made["e1"], "-o", tmp_path / "out")
-    assert said.code == 5
+    assert said.code == 3
     assert "model.norm.weight" in said.err
     assert not (tmp_path / "out").exists()
 

@@ -105,6 +105,7 @@ def test_a_target_with_files_is_kept(zoo, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine.txt").write_text("keep")
+    (out / "config.json").write_text("{}")
     made = recipe("linear", [z["e0"], z["e1"]])
     with pytest.raises(TargetInUse, match="not empty"):
         solera.merge(made, out)
@@ -275,3 +276,74 @@ def test_resume_with_another_recipe_starts_again(zoo, tmp_path):
     with pytest.raises(solera.errors.Interrupted):
         solera.merge(recipe("linear", [z["e0"], z["e1"]]), tmp_path / "out", threads=1, on_event=stop)
     assert solera.merge(recipe("linear", [z["e0"], z["e2"]]), tmp_path / "out", resume=True).chunks_resumed == 0
+
+
+def test_force_never_replaces_what_the_run_needs(zoo, tmp_path, monkeypatch):
+    z = zoo()
+    made = recipe("linear", [z["e0"], z["e1"]])
+    before = sorted(p for p in tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    for target in (tmp_path, z["e0"], z["e1"] / ".." / "e1"):
+        with pytest.raises(TargetInUse, match="this run needs"):
+            solera.merge(made, target, force=True)
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "diary.txt").write_text("mine")
+    with pytest.raises(TargetInUse, match="not a model folder"):
+        solera.merge(made, notes, force=True)
+    (notes / "diary.txt").unlink()
+    notes.rmdir()
+    assert sorted(p for p in tmp_path.rglob("*")) == before
+
+
+def test_a_failed_run_leaves_nothing_that_cannot_be_resumed(zoo, tmp_path):
+    z = zoo()
+    bad = tensors(z["e1"])
+    bad["model.embed_tokens.weight"][0, 0] = np.nan
+    bad["lm_head.weight"][0, 0] = np.nan
+    write_model(z["e1"], bad, llama_config())
+    with pytest.raises(NonFinite) as caught:
+        solera.merge(recipe("linear", [z["e0"], z["e1"]]), tmp_path / "out", threads=1)
+    assert caught.value.exit_code == 3
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_resuming_a_complete_target_does_nothing(zoo, tmp_path):
+    z = zoo()
+    made = recipe("linear", [z["e0"], z["e1"]])
+    first = solera.merge(made, tmp_path / "out")
+    stamp = (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns
+    again = solera.merge(made, tmp_path / "out", resume=True)
+    assert again.digest == first.digest
+    assert again.bytes_written == 0
+    assert (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def broken(name, step):
+    from solera.ops.contract import Step, chain
+    from solera.registry import method
+    from solera.types import ELEMENT, WEIGHT
+
+    @method(name, space=WEIGHT >> WEIGHT, grain=ELEMENT, symmetric=True, numeric="exact")
+    def make():
+        """A method with a fault."""
+        return chain(Step("odd", step))
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (lambda s, _: s, "does not end in one model"),
+        (lambda s, _: s.reduced(s.values[0] / (1 // 0)), "failed in its step `odd`"),
+    ],
+)
+def test_a_method_at_fault_is_named(zoo, tmp_path, step, said):
+    from solera.registry import table
+
+    z = zoo()
+    broken("at_fault", step)
+    try:
+        with pytest.raises(RunError, match=said):
+            solera.merge(recipe("at_fault", [z["e0"], z["e1"]]), tmp_path / "out")
+    finally:
+        del table.REGISTERED["at_fault"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections import Counter
@@ -13,14 +14,15 @@ from solera.app.report import MergeReport
 from solera.app.side import write_beside
 from solera.checkpoints import FileReader, index_json, layout
 from solera.checkpoints.shards import ShardLayout
-from solera.errors import Interrupted
+from solera.errors import Interrupted, NonFinite, SoleraError, SourceChanged
 from solera.execute.journal import Journal, Past, read_journal
 from solera.execute.run import Outcome, execute
-from solera.execute.staging import Staging, check_space, claimed, commit
+from solera.execute.staging import Staging, check_space, claimed, commit, discard, resumable
 from solera.plan import plan
 from solera.plan.cost import DEFAULT_MEMORY, shape_for
 from solera.plan.tasks import Plan
 from solera.recipe import Recipe, digest
+from solera.reconcile import MANIFEST
 from solera.types import Event, TensorSpec
 from solera.version import __version__
 
@@ -61,11 +63,42 @@ def merge(
     planned = plan(recipe, memory=memory, threads=workers)
     for warning in planned.warnings:
         listener(Event("warning", "plan", warning))
-    with claimed(Path(out), force=force) as staging:
-        report = _run(planned, staging, workers, memory or DEFAULT_MEMORY, listener, resume=resume, began=began)
+    if resume and (finished := already_made(planned, Path(out), began)):
+        return finished
+    with claimed(Path(out), force=force, keep=_needed(planned)) as staging:
+        try:
+            report = _run(planned, staging, workers, memory or DEFAULT_MEMORY, listener, resume=resume, began=began)
+        except (NonFinite, SourceChanged):
+            discard(staging)  # other inputs make another plan, which could not go on from here
+            raise
+        except SoleraError:
+            if resumable(staging):
+                listener(Event("warning", "staging", f"what was finished is kept in {staging.root} for --resume"))
+            raise
         commit(staging)
     listener(Event("finished", "merge", str(report.out), data=report.to_json()))
     return report
+
+
+def _needed(planned: Plan) -> tuple[Path, ...]:
+    """Folders and files that the run reads: none of them may be replaced by its output."""
+    folders = [c.folder for c in planned.models.values() if c.folder is not None]
+    recipe = Path(planned.recipe.source)
+    return (*folders, *([recipe] if planned.recipe.source and recipe.is_file() else []))
+
+
+def already_made(planned: Plan, out: Path, began: float) -> MergeReport | None:
+    """The report of a target that this very plan has made before; None when it is something else."""
+    try:
+        made = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        if made["plan"] != planned.digest:
+            return None
+        counts, digest = dict(Counter(row["status"] for row in made["tensors"].values())), str(made["result"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    note = "the target was complete; nothing was done"
+    files = tuple(sorted(p.name for p in out.iterdir()))
+    return MergeReport(out.absolute(), counts, 0, 0, 0, time.monotonic() - began, digest, 0, (note,), files=files)
 
 
 def _run(

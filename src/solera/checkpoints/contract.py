@@ -74,8 +74,8 @@ class Checkpoint:
     """
 
     ref: ModelRef
-    table: Mapping[str, Source]
-    config: Mapping[str, Any] = field(default_factory=dict)
+    table: Mapping[str, Source] = field(repr=False)
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     folder: Path | None = None
     side_files: tuple[str, ...] = ()
     consumed: Mapping[str, str] = field(default_factory=dict)

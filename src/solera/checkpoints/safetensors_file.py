@@ -139,6 +139,14 @@ def _dtype(name: str, code: Any, path: str) -> DType:
 
 
 def _check_cover(spans: list[tuple[int, int]], data_bytes: int, path: str) -> None:
+    if spans and spans[-1][1] > data_bytes:
+        raise CorruptFile(
+            "The file is cut short.",
+            where=path,
+            got=f"{data_bytes} bytes of data",
+            want=f"{spans[-1][1]} bytes, as its header says",
+            fix="download the file again, or make it again",
+        )
     ends = [(0, 0), *spans, (data_bytes, data_bytes)]
     for before, after in pairwise(ends):
         if before[1] != after[0]:

@@ -17,7 +17,11 @@ Threads = Annotated[
 ]
 Memory = Annotated[
     str | None,
-    typer.Option(help="What the run may hold above an idle process, such as 2GiB.", show_default=False, metavar="SIZE"),
+    typer.Option(
+        help="What the run may hold above an idle process, such as 2GiB; default 512MiB.",
+        show_default=False,
+        metavar="SIZE",
+    ),
 ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from solera.errors import RunError
 from solera.execute.cutting import row_elements, units
 from solera.execute.engine import Engine
 from solera.execute.faults import not_finite
@@ -68,6 +69,13 @@ class LeafRun:
         chain = chain_of(task.call)
         finished = self.finish(task)
         stack = self.steps(task, chain, finished, start, stop, len(chain.steps))
+        if stack.models != 1:
+            raise RunError(
+                f"Method `{task.call.method}` does not end in one model.",
+                where=task.leaf,
+                got=f"{stack.models} operands after `{chain.steps[-1].name}`",
+                want="a last step that reduces (stack.reduced)",
+            )
         result = stack.values[0].reshape(-1)
         if task.delta and stack.base is not None:
             result = stack.base.reshape(-1) + result
@@ -78,7 +86,10 @@ class LeafRun:
         stack = self._operands(task, start, stop)
         facts = facts_of(task, start)
         for i, step in enumerate(chain.steps[:upto]):
-            stack = step(stack, replace(facts, step=i, summary=finished[i]))
+            try:
+                stack = step(stack, replace(facts, step=i, summary=finished[i]))
+            except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+                raise _step_failed(task, step.name, error) from error
         return stack
 
     def _operands(self, task: LeafTask, start: int, stop: int) -> Stack:
@@ -141,6 +152,16 @@ class LeafRun:
         if sum(r.numel * r.source.spec.dtype.itemsize for r in reads.values()) <= self.engine.hold_bytes:
             for key, read in reads.items():
                 self.held[key] = read.source.read(self.engine.reader, read.offset, read.offset + read.numel)
+
+
+def _step_failed(task: LeafTask, step: str, error: Exception) -> RunError:
+    """A step's own failure, with the place that only the engine knows."""
+    return RunError(
+        f"Method `{task.call.method}` failed in its step `{step}`.",
+        where=f"{task.leaf}, shape {list(task.shape)}",
+        got=f"{type(error).__name__}: {error}",
+        fix=f"this is a fault of the method; its parameters were {dict(task.call.parameters)}",
+    )
 
 
 def _needs_again(expr: Expr) -> bool:

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,15 +48,22 @@ class Staging:
 
 
 @contextlib.contextmanager
-def claimed(target: Path, *, force: bool) -> Iterator[Staging]:
+def claimed(target: Path, *, force: bool, keep: Iterable[Path] = ()) -> Iterator[Staging]:
     """Claim a target: check it, make the staging folder, hold its lock.
 
+    Args:
+        target: the output folder.
+        force: an old model there may be replaced.
+        keep: files and folders that must not be lost, whatever `force` says (inputs, the recipe).
+
     Raises:
-        TargetInUse: another run holds it, or it is not empty and `force` is not given.
+        TargetInUse: another run holds it; it is not empty and `force` is not given; it is no model, or holds what
+            must be kept.
         RunError: it cannot be written.
     """
     staging = Staging.beside(target)
     _check_target(staging.target, force=force)
+    _check_precious(staging.target, keep)
     try:
         staging.model.mkdir(parents=True, exist_ok=True)
         handle = os.open(staging.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -68,6 +75,22 @@ def claimed(target: Path, *, force: bool) -> Iterator[Staging]:
         yield staging
     finally:
         os.close(handle)
+        if not resumable(staging):
+            discard(staging)
+
+
+def discard(staging: Staging) -> None:
+    """Throw away what a stopped run has made; an old target that waits aside is put back first."""
+    recover(staging)
+    shutil.rmtree(staging.root, ignore_errors=True)
+
+
+def resumable(staging: Staging) -> bool:
+    """Whether the staging folder holds work of a stopped run, or an old target not yet put back."""
+    try:
+        return staging.aside.exists() or staging.journal.read_bytes().count(b"\n") > 1
+    except OSError:
+        return False
 
 
 def _check_target(target: Path, *, force: bool) -> None:
@@ -79,6 +102,30 @@ def _check_target(target: Path, *, force: bool) -> None:
         )
     if target.exists() and not target.is_dir():
         raise TargetInUse("the target is a file.", where=target, want="a folder", fix="choose another name")
+
+
+def _check_precious(target: Path, keep: Iterable[Path]) -> None:
+    """Refuse to replace a folder that holds an input, the recipe or the working directory, or that is no model."""
+    if not target.exists() or not any(target.iterdir()):
+        return
+    real = target.resolve()
+    for path in (Path.cwd(), *keep):
+        other = path.resolve()
+        if real == other or real in other.parents or (other in real.parents and other != Path.cwd().resolve()):
+            raise TargetInUse(
+                "the target holds, or lies in, something that this run needs.",
+                where=target,
+                got=path,
+                want="a folder of its own",
+                fix="choose another target",
+            )
+    if not any((target / name).exists() for name in _MODEL_FILES) and not any(target.glob("*.safetensors")):
+        raise TargetInUse(
+            "the target is not a model folder.", where=target, want="a model to replace", fix="choose another target"
+        )
+
+
+_MODEL_FILES = ("solera.json", "config.json", "adapter_config.json", "pytorch_model.bin")
 
 
 def _lock(handle: int, target: Path) -> None:

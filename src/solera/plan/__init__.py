@@ -26,9 +26,13 @@ def plan(recipe: Recipe | str | Path, *, memory: int | None = None, threads: int
     Raises:
         RecipeFaults: the text is wrong. CheckpointError, PlanError: the models are, or do not fit.
     """
+    from solera.errors import BadParameter
     from solera.plan.build import make_plan
     from solera.recipe import Recipe, load
 
+    for name, value in (("threads", threads), ("memory", memory)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise BadParameter(f"`{name}` is not usable.", got=repr(value), want="a whole number above 0")
     return make_plan(recipe if isinstance(recipe, Recipe) else load(recipe), memory=memory, threads=threads)
 
 

@@ -124,7 +124,9 @@ def _opened(recipe: Recipe, opener: Opener) -> dict[ModelRef, ModelTable]:
     if len(problems) == 1:
         raise problems[0]
     if problems:
-        raise PlanFaults([f for e in problems for f in e.faults], source=recipe.source)
+        faults = PlanFaults([f for e in problems for f in e.faults], source=recipe.source)
+        faults.exit_code = problems[0].exit_code
+        raise faults
     return tables
 
 

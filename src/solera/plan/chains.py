@@ -5,6 +5,7 @@ The shape is taken from the kernel where there is one, so that planning an ordin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -42,13 +43,19 @@ class WorkShape:
         return sum(need.rounds for need in self.needs if need.scope is Scope.TENSOR)
 
 
-@lru_cache(maxsize=4096)
 def chain_of(call: Call) -> Chain:
-    """Build the chain of a call; equal calls share it. Imports torch.
+    """The chain of a call; equal calls share it. Imports torch.
 
     Raises:
         BadParameter: a bound value is out of range.
     """
+    return _chain(call, registry.maker(call.method))
+
+
+@lru_cache(maxsize=4096)
+def _chain(call: Call, maker: Callable[..., Chain]) -> Chain:
+    """Built once per call and maker: a method that is defined anew must not be served from before."""
+    del maker
     return registry.build(call.method, dict(call.parameters), variant=call.variant)
 
 
@@ -72,14 +79,20 @@ def is_short(task: LeafTask) -> bool:
 
 def work_of(task: LeafTask) -> WorkShape:
     """The shape of a task's work."""
-    return _work(task.call, len(task.operands), delta=task.delta)
+    work = _kernel_work(task.call, len(task.operands), delta=task.delta)
+    return work or _chain_work(task.call, registry.maker(task.call.method))
 
 
 @lru_cache(maxsize=4096)
-def _work(call: Call, models: int, *, delta: bool) -> WorkShape:
+def _kernel_work(call: Call, models: int, *, delta: bool) -> WorkShape | None:
     kernel = kernel_of(call, models, delta=delta)
-    if kernel is not None:
-        return WorkShape(kernel.grain, tuple(Need(p.step, p.rounds, p.scope) for p in kernel.passes))
-    chain = chain_of(call)
+    if kernel is None:
+        return None
+    return WorkShape(kernel.grain, tuple(Need(p.step, p.rounds, p.scope) for p in kernel.passes))
+
+
+@lru_cache(maxsize=4096)
+def _chain_work(call: Call, maker: Callable[..., Chain]) -> WorkShape:
+    chain = _chain(call, maker)
     needs = (Need(i, s.summary.rounds, s.summary.scope) for i, s in enumerate(chain.steps) if s.summary is not None)
     return WorkShape(chain.grain, tuple(needs))

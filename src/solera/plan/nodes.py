@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from solera import registry
 from solera.arch import compatible
-from solera.errors import Fault, PlanError
+from solera.errors import Fault, PlanError, nearest
 from solera.plan.arithmetic import in_storage_type
 from solera.plan.bind import COPY, call_for, is_constant, matches
 from solera.plan.crop import cropped
@@ -246,8 +246,9 @@ def _unmatched(node: Merge, rows: Mapping[str, Row]) -> Iterator[str]:
     """Notes on rules that speak of no tensor, which are most often misspelt."""
     for number, rule in enumerate(node.rules, 1):
         if not any(matches(rule.match, row.leaf) for row in rows.values()):
-            roles = sorted({row.leaf.role for row in rows.values()})
-            yield f"rule {number} matches no tensor; roles here: {', '.join(roles)}"
+            roles = {row.leaf.role for row in rows.values()} | {row.leaf.role.split(".")[0] for row in rows.values()}
+            hint = "; ".join(nearest(role, roles) for role in rule.match.role)
+            yield f"rule {number} matches no tensor" + (f": {hint}" if hint else "")
 
 
 def _with_schema(node: Merge, table: ModelTable) -> ModelTable:

@@ -156,7 +156,7 @@ def _pieces(node: Merge, tables: Tables) -> list[_Piece]:
     offset = 0
     for number, spec in enumerate(node.slices):
         opened = tuple(tables(s.model) for s in spec.sources)
-        ranges = tuple(_range(s, t, number) for s, t in zip(spec.sources, opened, strict=True))
+        ranges = tuple(_range(s, t, number, node.where) for s, t in zip(spec.sources, opened, strict=True))
         if len({b - a for a, b in ranges}) > 1:
             raise PlanError(
                 f"slice {number + 1}: sources have different numbers of layers.",
@@ -177,15 +177,16 @@ def _base_of(node: Merge, spec: Slice, tables: Tables, begin: int) -> tuple[Mode
     return None if node.base is None else (tables(node.base), begin)
 
 
-def _range(operand: Operand, table: ModelTable, number: int) -> tuple[int, int]:
+def _range(operand: Operand, table: ModelTable, number: int, where: str) -> tuple[int, int]:
     stack = table.main_stack
     count = stack.count if stack else 0
     low, high = operand.layers or (0, count)
     if not 0 <= low <= high <= count:
         raise PlanError(
-            f"slice {number + 1}: layers {low}-{high} are not in {table.label}.",
-            got=f"{low}-{high}",
-            want=f"a half-open range within 0-{count}",
-            fix=f"{table.label} has {count} layers; the last usable range end is {count}",
+            f"slice {number + 1} asks {table.label} for layers that it does not have.",
+            where=where,
+            got=f"layers {low} to {high - 1}",
+            want=f"layers within 0 to {count - 1}",
+            fix=f"it has {count} layers: at most `layers: 0-{count - 1}`, or `layer_range: [0, {count}]`",
         )
     return low, high

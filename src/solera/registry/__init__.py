@@ -2,7 +2,7 @@
 
 from solera.registry.annotations import Fraction, PerModel, Positive, Range, Share, Weight
 from solera.registry.card import Card, Parameter
-from solera.registry.lookup import build, card, cards, load_plugin, schema
+from solera.registry.lookup import build, card, cards, load_plugin, maker, schema
 from solera.registry.table import method
 from solera.registry.values import faults_of
 
@@ -20,6 +20,7 @@ __all__ = [
     "cards",
     "faults_of",
     "load_plugin",
+    "maker",
     "method",
     "schema",
 ]

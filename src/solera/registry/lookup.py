@@ -16,7 +16,7 @@ from solera.errors import NotFound, SoleraError, UnknownName, nearest
 from solera.registry.card import Card
 from solera.registry.samples import sample_values
 from solera.registry.stored import stored_cards
-from solera.registry.table import REGISTERED, Entry, made
+from solera.registry.table import REGISTERED, Entry, Maker, made
 from solera.registry.values import preset
 from solera.types import SchemaOf
 
@@ -82,6 +82,15 @@ def build(name: str, parameters: Mapping[str, Any] | None = None, *, variant: st
     """
     entry = _entry(name)
     return made(entry.card, entry.make, {**preset(entry.card, variant), **(parameters or {})})
+
+
+def maker(name: str) -> Maker:
+    """The function that makes a method's chain; another one after a notebook's cell is run again.
+
+    Raises:
+        UnknownName: no such method.
+    """
+    return _entry(name).make
 
 
 def schema(name: str) -> SchemaOf | None:
