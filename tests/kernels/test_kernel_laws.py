@@ -51,6 +51,27 @@ def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return request.param
 
 
+COUNTS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 20]
+
+
+def counts_of(case: Case) -> list[int]:
+    """Numbers of models that a case's method takes, out of those tried."""
+    return [] if case.only else [k for k in COUNTS if k >= registry.card(case.method).models[0]]
+
+
+@pytest.mark.parametrize(
+    ("case", "k"),
+    [pytest.param(case, k, id=f"{label(case)}-{k}") for case in CASES for k in counts_of(case)],
+)
+def test_any_number_of_models(case: Case, k: int) -> None:
+    n = case.fit(1031)
+    blocks, facts = make(k, n, [BF16] * (k + 1), seed=k), facts_for(n, k, case)
+    same(
+        by_kernel(case, blocks, [BF16] * (k + 1), BF16, facts),
+        by_steps(case, blocks, [BF16] * (k + 1), BF16, facts),
+    )
+
+
 @pytest.mark.parametrize("case", CASES, ids=label)
 class TestKernelEqualsSteps:
     @pytest.mark.parametrize(("n", "kind"), [(CELL + 777, "near"), (4099, "equal"), (1, "near"), (3001, "wild")])
@@ -71,18 +92,6 @@ class TestKernelEqualsSteps:
         blocks, facts = make(k, n, dtypes, seed=3), facts_for(n, k, case)
         for out in (BF16, DType.F16, DType.F32):
             same(by_kernel(case, blocks, dtypes, out, facts), by_steps(case, blocks, dtypes, out, facts))
-
-    @pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 6, 7, 8, 9, 20])
-    def test_any_number_of_models(self, case: Case, k: int) -> None:
-        lowest = registry.card(case.method).models[0]
-        if case.only or k < lowest:
-            pytest.skip("the method takes another number")
-        n = case.fit(1031)
-        blocks, facts = make(k, n, [BF16] * (k + 1), seed=k), facts_for(n, k, case)
-        same(
-            by_kernel(case, blocks, [BF16] * (k + 1), BF16, facts),
-            by_steps(case, blocks, [BF16] * (k + 1), BF16, facts),
-        )
 
     def test_slices_equal_whole(self, case: Case) -> None:
         k, n = case.only or 3, case.fit(3 * CELL + 5)
