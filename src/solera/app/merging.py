@@ -104,16 +104,17 @@ def already_made(planned: Plan, out: Path, began: float) -> MergeReport | None:
 def _run(
     planned: Plan, staging: Staging, workers: int, memory: int, listener: Listener, *, resume: bool, began: float
 ) -> MergeReport:
-    past = (read_journal(staging.journal, planned.digest) if resume else None) or Past()
-    _keep_only(staging, past)
+    past = read_journal(staging.journal, planned.digest) if resume else None
+    if past is None:
+        _empty(staging)
     shards = _shards(planned)
     check_space(staging.target, sum(s.size for s in shards), present=_present(staging))
-    journal = Journal(staging.journal, planned.digest, fresh=not past.boot)
+    journal = Journal(staging.journal, planned.digest, fresh=past is None)
     reader = FileReader()
     files = {staging.model / shard.file: shard for shard in shards}
     try:
         shape = shape_for(planned.outputs, memory, workers)
-        outcome = execute(planned, files, shape, reader, journal, past, listener)
+        outcome = execute(planned, files, shape, reader, journal, past or Past(), listener)
         result = output_digest(planned, outcome)
         if len(shards) > 1:
             (staging.model / "model.safetensors.index.json").write_bytes(index_json(shards))
@@ -128,10 +129,8 @@ def _run(
     return _report(planned, staging, outcome, result, notes, began)
 
 
-def _keep_only(staging: Staging, past: Past) -> None:
-    """Start from an empty staging folder unless there is work to keep."""
-    if past.boot:
-        return
+def _empty(staging: Staging) -> None:
+    """Throw away what an earlier run, which is not resumed, left in the staging folder."""
     for path in staging.model.rglob("*"):
         if path.is_file():
             path.unlink()

@@ -10,8 +10,7 @@ from solera.checkpoints import FileReader, open_checkpoint
 from solera.checkpoints.contract import Checkpoint
 from solera.checkpoints.identity import hasher
 from solera.errors import CorruptFile, NotFound
-
-MANIFEST = "solera.json"
+from solera.reconcile import MANIFEST
 
 
 def verify(model: str | Path) -> dict[str, Any]:

@@ -17,13 +17,12 @@ PopulationKey = tuple[tuple[str, Call], int]
 class Engine:
     """The reader, the finished whole-model summaries, the sizes of work.
 
-    `fuse`: fused kernels may be used. `block`: elements per block. `hold_bytes`: cap on one leaf's held inputs.
+    `block`: elements per block. `hold_bytes`: cap on one leaf's held inputs.
     """
 
     reader: ByteReader
     keep_nonfinite: bool
     block: int
     hold_bytes: int
-    fuse: bool = True
     populations: dict[PopulationKey, Any] = field(default_factory=dict)
     kinship: Kinship = field(default_factory=Kinship)

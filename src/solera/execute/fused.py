@@ -21,7 +21,7 @@ from solera.execute.kinship import SAMPLE
 from solera.ops.kernels import Bad, Bound, FusedKernel, Leaf, SummaryPass
 from solera.ops.kernels.engine import compiled
 from solera.ops.kernels.formats import raw, widen
-from solera.plan.chains import kernel_of
+from solera.plan.chains import is_short, kernel_of
 from solera.plan.tasks import Expr, LeafTask, Read
 from solera.types import DType, Scope
 
@@ -52,12 +52,9 @@ def fused_leaf(expr: Expr, out: DType | None, *, keep_nonfinite: bool) -> FusedL
         out: the type to be written; None when only summaries are taken.
         keep_nonfinite: NaN and infinity are allowed, which kernels do not offer.
     """
-    if keep_nonfinite or compiled() is None or not isinstance(expr, LeafTask) or expr.compute is not DType.F32:
+    if keep_nonfinite or compiled() is None or not isinstance(expr, LeafTask) or not is_short(expr):
         return None
-    parts = (*(() if expr.base is None else (expr.base,)), *expr.operands)
-    reads = tuple(p for p in parts if isinstance(p, Read) and isinstance(p.source, FileRange) and p.cast is None)
-    if len(reads) < len(parts):
-        return None
+    reads = tuple(part for part in (expr.base, *expr.operands) if isinstance(part, Read))
     kernel = kernel_of(expr.call, len(expr.operands), delta=expr.delta)
     dtypes = tuple(read.source.spec.dtype for read in reads)
     if kernel is None or not kernel.supports(dtypes, out or DType.F32):

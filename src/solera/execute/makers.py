@@ -59,7 +59,7 @@ def maker_for(engine: Engine, expr: Expr, out: DType | None) -> Maker:
     """The quickest way to make a leaf; `out` is None when only summaries are taken."""
     if isinstance(expr, Read) and isinstance(expr.source, FileRange) and out is not None and expr.is_stored_as(out):
         return CopyRun(expr, expr.source, engine)
-    leaf = fused_leaf(expr, out, keep_nonfinite=engine.keep_nonfinite) if engine.fuse else None
+    leaf = fused_leaf(expr, out, keep_nonfinite=engine.keep_nonfinite)
     return FusedRun(leaf, engine) if leaf is not None else _stepped(engine, expr)
 
 
