@@ -41,5 +41,6 @@ TESTBED = Testbed(
     tasks=_tasks,
     minutes={"tiny": 0.1, "small": 5, "full": 600},
     nbytes={"tiny": 4 << 20, "small": 16 << 20, "full": 1 << 30},
+    version=2,
 )
 """What `solera.testbeds` knows of it; torch is imported when it is used."""

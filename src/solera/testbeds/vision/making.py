@@ -62,7 +62,7 @@ PLANS: dict[Size, Plan] = {
     "small": Plan(
         shape=Shape(),
         base=Schedule(350, 2e-3, rows=128, last=1.0),
-        expert=Schedule(450, 1e-3, rows=64),
+        expert=Schedule(700, 1e-3, rows=64),
         adapter=Schedule(350, 3e-3, rows=64),
         ceiling=Schedule(1000, 1e-3, rows=64),
         base_images=256,
