@@ -77,11 +77,11 @@ def wrap() -> None:
     from solera.app import merging
     from solera.checkpoints.reader import FileReader
     from solera.checkpoints.writer import PositionedFile
-    from solera.execute import run
+    from solera.execute import chunks
     from solera.execute.journal import Journal
 
-    make = run.hasher
-    run.hasher = lambda: Hasher(make)  # type: ignore[assignment]
+    make = chunks.hasher
+    chunks.hasher = lambda: Hasher(make)  # type: ignore[assignment]
     merging.execute = marked("work", merging.execute)  # type: ignore[assignment]
     FileReader.pread = noted(timed("read", FileReader.pread))  # type: ignore[method-assign]
     PositionedFile.write = timed("write", PositionedFile.write)  # type: ignore[method-assign]

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solera.checkpoints.contract import ByteReader
+from solera.execute.job import Listener
 from solera.execute.journal import ChunkKey, Past
 from solera.execute.places import Place
-from solera.execute.run import Listener, Outcome, execute_into
+from solera.execute.run import Outcome, execute_into
 from solera.plan.cost import Shape
 from solera.plan.tasks import Plan
 
