@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from solera.recipe.budgets import budget_of
 from solera.recipe.findings import Findings, Place
 from solera.recipe.linking import Linker, names_of, result_of
 from solera.recipe.native import merge_of
 from solera.recipe.native_models import model_of
 from solera.recipe.parts import chat_template, output_dtype, size_bytes
 from solera.recipe.reading import attempt
-from solera.recipe.schema import Body, Document, ModelForm, OutputForm, TokenizerForm
+from solera.recipe.schema import Body, BudgetForm, Document, ModelForm, OutputForm, TokenizerForm
 from solera.recipe.text import Path
 from solera.recipe.tokens import donor, tokens_of, vocabulary
 from solera.recipe.validate import validated
-from solera.recipe.values import Merge, Output, Recipe, TokenizerSpec
+from solera.recipe.values import Budget, Merge, Output, Recipe, TokenizerSpec
 from solera.types import DType, ModelRef
 
 
@@ -69,7 +70,17 @@ def _recipe(ctx: Linker, body: Document, merge: Merge, path: Path) -> Recipe:
         dialect=body.dialect or "solera",
         extra=undressed(body.extra or {}),
         population=body.population,
+        budget=_budget(find, body.budget, (*path, "budget")),
     )
+
+
+def _budget(find: Findings, form: int | str | BudgetForm | None, path: Path) -> Budget | None:
+    if form is None:
+        return None
+    if not isinstance(form, BudgetForm):
+        return attempt(find, path, partial(budget_of, form))
+    named = {"floor": form.floor, "floors": form.floors, "sketches": form.sketches}
+    return attempt(find, path, partial(budget_of, form.amount, **named))
 
 
 def undressed(data: Any) -> Any:

@@ -31,6 +31,7 @@ def from_options(
     compute: str | None = None,
     nonfinite: str | None = None,
     copy_code: bool = False,
+    budget: str | None = None,
 ) -> Recipe:
     """Make the recipe that the options of a command describe; its `text` is the canonical native form.
 
@@ -49,6 +50,7 @@ def from_options(
         compute: "float32" or "float64".
         nonfinite: "error" or "keep".
         copy_code: also copy custom code of the base.
+        budget: what may be read of the models other than the base: "20GiB", "10%".
 
     Raises:
         RecipeFaults: everything that is wrong with the options.
@@ -77,6 +79,7 @@ def from_options(
         "seed": seed,
         "compute": compute,
         "nonfinite": nonfinite,
+        "budget": budget,
     }
     return _made({key: value for key, value in body.items() if value not in (None, {})})
 

@@ -224,6 +224,15 @@ class OutputForm(Keyed):
     copy_code: bool | None = None
 
 
+class BudgetForm(Keyed):
+    """How much of the models other than the base may be read, and of what at least."""
+
+    amount: Annotated[int | str, Field(description='bytes such as "20GiB", a share such as "10%", or "inf"')] = "inf"
+    floor: str | None = Field(default=None, description='least share of every layer, such as "5%"')
+    floors: dict[str, str] | None = Field(default=None, description='least shares by layers: {"0-3": "20%"}')
+    sketches: Annotated[Annotated[str, Tag("text")] | Annotated[list[str], Tag("list")], BY_SHAPE] | None = None
+
+
 class Document(Body):
     """A recipe."""
 
@@ -236,6 +245,9 @@ class Document(Body):
     compat: Literal["storage"] | None = None
     nonfinite: Literal["error", "keep"] | None = None
     population: Literal["node", "tensor"] | None = None
+    budget: Annotated[Annotated[int | str, Tag("text")] | Annotated[BudgetForm, Tag("mapping")], BY_SHAPE] | None = (
+        Field(default=None, description="how much of the models other than the base may be read")
+    )
     dialect: Literal["solera", "mergekit"] | None = None
     extra: dict[str, Any] | None = None
 

@@ -190,6 +190,26 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """How much may be read of the models other than the base.
+
+    `nbytes`, or `share` of one reading of them; both None: no limit. `floor`: least share read of every layer, and of
+    what lies outside the layers; `floors`: of single (first, last) layers. `sketches`: files or folders to look in.
+    """
+
+    nbytes: int | None = None
+    share: float | None = None
+    floor: float = 0.0
+    floors: tuple[tuple[tuple[int, int], float], ...] = ()
+    sketches: tuple[str, ...] = ()
+
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether everything may be read."""
+        return self.nbytes is None and self.share is None
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A whole recipe.
 
@@ -200,6 +220,7 @@ class Recipe:
         compute: float32 or float64 arithmetic; `compat_storage`: in the storage type, as mergekit does.
         nonfinite: "error" or "keep". population: "node" or "tensor", overrides what a population is.
         dialect: "solera" or "mergekit": quirks that change values live under the latter.
+        budget: how much of the models other than the base may be read; None: all.
         text: the text as written; source: where it came from (file name) for messages.
     """
 
@@ -217,3 +238,4 @@ class Recipe:
     warnings: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     population: Literal["node", "tensor"] | None = None
+    budget: Budget | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from solera.recipe.budgets import budget_plain
 from solera.recipe.emit import emit
 from solera.recipe.parts import size_text
 from solera.recipe.values import (
@@ -57,10 +58,11 @@ def _beside(recipe: Recipe) -> Plain:
         "compat": "storage" if recipe.compat_storage else None,
         "nonfinite": "keep" if recipe.nonfinite == "keep" else None,
         "population": recipe.population,
+        "budget": None if recipe.budget is None else budget_plain(recipe.budget),
         "dialect": None if recipe.dialect == "solera" else recipe.dialect,
         "extra": dict(recipe.extra),
     }
-    return {key: value for key, value in rows.items() if value not in (None, {}, 0)}
+    return {key: value for key, value in rows.items() if value not in (None, {}, 0) or (key, value) == ("budget", 0)}
 
 
 def merge_plain(merge: Merge, outer: Merge | None = None) -> Plain:
