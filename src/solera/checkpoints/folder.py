@@ -29,14 +29,14 @@ def read_weights(
     weight_map = read_index(folder, selection.index, limits)
     names = sorted(set(weight_map.values()))
     headers = tuple(read_file(_shard(folder, name, selection.index), reader, limits) for name in names)
-    return (*_indexed_once(dict(zip(names, headers, strict=True)), weight_map, selection.index), headers)
+    return (*indexed_once(dict(zip(names, headers, strict=True)), weight_map, selection.index), headers)
 
 
 _RECENT: dict[tuple[Layout, ...], tuple[dict[str, str], FileTable, dict[str, str]]] = {}
 _KEPT = 4
 
 
-def _indexed_once(
+def indexed_once(
     headers: Mapping[str, Header], weight_map: dict[str, str], index: str
 ) -> tuple[Mapping[str, Source], dict[str, str]]:
     """The table that an index makes of its shards, taken from another model's where both say the same."""

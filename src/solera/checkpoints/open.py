@@ -22,6 +22,7 @@ from solera.checkpoints.header import Header
 from solera.checkpoints.quantised import with_dequantised
 from solera.checkpoints.reader import FileReader
 from solera.checkpoints.reference import parse_ref
+from solera.checkpoints.remote.address import is_address
 from solera.checkpoints.selection import choose_weights
 from solera.errors import NotFound
 from solera.types import ModelRef
@@ -35,7 +36,7 @@ def open_checkpoint(
     cache_dir: str | Path | None = None,
     reader: ByteReader | None = None,
 ) -> Checkpoint:
-    """Open a model folder, a weight file (.safetensors, .bin, .pt) or a Hub id, with its adapters applied lazily.
+    """Open a model folder, a weight file (.safetensors, .bin, .pt), a Hub id or an address, adapters applied lazily.
 
     Args:
         ref: a reference, or its text ``path@revision+adapter``.
@@ -63,8 +64,13 @@ def open_checkpoint(
     if reader is None:
         with FileReader() as own:
             return open_checkpoint(ref, limits=limits, offline=offline, cache_dir=cache_dir, reader=own)
-    path = locate(ref.path, ref.revision, ref.subfolder, offline=offline, cache_dir=cache_dir)
-    model = _open_folder(path, ref, reader, limits) if path.is_dir() else _open_file(path, ref, reader, limits)
+    if is_address(ref.path):
+        from solera.checkpoints.remote.opening import open_remote
+
+        model = open_remote(ref, limits)
+    else:
+        path = locate(ref.path, ref.revision, ref.subfolder, offline=offline, cache_dir=cache_dir)
+        model = _open_folder(path, ref, reader, limits) if path.is_dir() else _open_file(path, ref, reader, limits)
     model = with_dequantised(model)
     for lora in ref.loras:
         from solera.checkpoints.adapter import with_adapter
@@ -75,7 +81,9 @@ def open_checkpoint(
 
 
 def download_size(ref: ModelRef | str | Path, *, cache_dir: str | Path | None = None) -> int:
-    """Bytes that opening `ref` would download, adapters included; 0 for local paths and what the cache has.
+    """Bytes that merging `ref` downloads, adapters included; 0 for local paths and what the cache has.
+
+    Models at addresses are streamed, each time, so their weights count whether or not they were read before.
 
     Raises:
         NotFound: no such model.
@@ -88,17 +96,26 @@ def download_size(ref: ModelRef | str | Path, *, cache_dir: str | Path | None = 
     wanted = [hub.HubModel(ref.path, ref.revision, ref.subfolder)]
     wanted += [hub.HubModel(lora.path, lora.revision) for lora in ref.loras]
     remote = (model for model in wanted if not _local(model.repo).exists() and hub.is_hub_id(model.repo))
-    return sum(hub.download_size(model, cache_dir=cache_dir) for model in remote)
+    streamed = 0
+    if is_address(ref.path):
+        from solera.checkpoints.remote.opening import remote_size
+
+        streamed = remote_size(ref)
+    return streamed + sum(hub.download_size(model, cache_dir=cache_dir) for model in remote)
 
 
 def locate(
     path: str, revision: str | None, subfolder: str | None, *, offline: bool | None, cache_dir: str | Path | None
 ) -> Path:
-    """Local path of a model: what exists wins over the Hub.
+    """Local path of a model: what exists wins over the Hub; an adapter at an address is fetched.
 
     Raises:
         NotFound: neither a local path nor a model of the Hub. UnsafeFile: the subfolder leads out.
     """
+    if is_address(path):
+        from solera.checkpoints.remote.opening import fetch_adapter
+
+        return fetch_adapter(path, revision)
     local = _local(path)
     if local.exists():
         return path_inside(local, subfolder) if subfolder else local

@@ -1,10 +1,14 @@
-"""Reading byte ranges of files: many threads, no lock, every byte counted, changed files noticed."""
+"""Reading byte ranges of files: many threads, no lock, every byte counted, changed files noticed.
+
+Pinned addresses (`remote/address.py`) stand in the place of paths; they are read by `remote/reading.py`.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +16,8 @@ from solera.errors import CheckpointError, CorruptFile, NotFound, SourceChanged,
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from solera.checkpoints.remote.reading import RemoteReader
 
 _OPEN_FILES = 512
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe in place of a file must not hang the run
@@ -68,11 +74,21 @@ class FileReader:
         self._files: dict[str, tuple[int, Stamp]] = {}
         self._stamps: dict[str, Stamp] = {}
         self._counts: dict[int, int] = {}
+        self._remote: RemoteReader | None = None
+        self._making = threading.Lock()
 
     @property
     def bytes_read(self) -> int:
         """Bytes read so far, by all threads."""
-        return sum(self._counts.copy().values())
+        return sum(self._counts.copy().values()) + (self._remote.bytes_read if self._remote else 0)
+
+    def announce(self, units: Iterable[Iterable[tuple[str, int, int]]], *, threads: int = 1) -> None:
+        """Say which ranges (path, start, stop) `threads` workers will read, one unit of work after the other.
+
+        Requests for remote objects then run ahead; files of this machine need no announcement.
+        """
+        if remote := [found for unit in units if (found := [row for row in unit if "://" in row[0]])]:
+            self._reader_of_addresses().announce(remote, threads=threads)
 
     def expect(self, path: str, stamp: Stamp) -> None:
         """Take `stamp` as the first look at `path`; a file that differs from it is refused."""
@@ -82,8 +98,10 @@ class FileReader:
         """Size of `path` in bytes, as first seen."""
         return self._first_look(path).size
 
-    def pread(self, path: str, offset: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Return exactly `nbytes` bytes of `path` from `offset`, as a fresh writable uint8 array.
+    def pread(
+        self, path: str, offset: int, nbytes: int, out: np.ndarray[Any, np.dtype[np.uint8]] | None = None
+    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Return exactly `nbytes` bytes of `path` from `offset`: in `out`, if given, else in a fresh uint8 array.
 
         Raises:
             CorruptFile: the file ends early. SourceChanged: size, time or inode differ from the first look.
@@ -91,7 +109,9 @@ class FileReader:
         """
         import numpy as np
 
-        out = np.empty(nbytes, dtype=np.uint8)
+        if "://" in path:
+            return self._reader_of_addresses().pread(path, offset, nbytes, out)
+        out = np.empty(nbytes, dtype=np.uint8) if out is None else out
         self._check_unchanged(path)
         descriptor, kept = self._descriptor(path)
         try:
@@ -108,6 +128,8 @@ class FileReader:
         while self._files:
             _, (descriptor, _) = self._files.popitem()
             os.close(descriptor)
+        if self._remote is not None:
+            self._remote.close()
 
     def __enter__(self) -> Self:
         """Return the reader itself."""
@@ -120,6 +142,14 @@ class FileReader:
     def __del__(self) -> None:
         """Close what a forgotten reader still holds."""
         self.close()
+
+    def _reader_of_addresses(self) -> RemoteReader:
+        with self._making:
+            if self._remote is None:
+                from solera.checkpoints.remote.reading import RemoteReader
+
+                self._remote = RemoteReader()
+            return self._remote
 
     def _first_look(self, path: str) -> Stamp:
         seen = self._stamps.get(path)

@@ -17,7 +17,7 @@ from solera.checkpoints.strict_json import parse_object
 from solera.errors import CheckpointError, CorruptFile, UnsafeFile
 from solera.types import DType, TensorSpec
 
-_PREFIX = 8
+PREFIX = 8
 _MAX_DIMENSIONS = 64
 _MAX_BYTES = 2**63 - 1
 # Codes of the format that no method here can compute with.
@@ -35,9 +35,9 @@ def read_header(path: str, reader: ByteReader, limits: Limits | None = None) -> 
     limits = limits or Limits()
     stamp = Stamp.of(path)
     length = _header_length(path, reader, stamp.size, limits)
-    text = reader.pread(path, _PREFIX, length).tobytes()
+    text = reader.pread(path, PREFIX, length).tobytes()
     digest = hashlib.sha256(text).hexdigest()
-    metadata, tensors = _parsed_once(digest, text, path, stamp.size - _PREFIX - length, limits)
+    metadata, tensors = parsed_once(digest, text, path, stamp.size - PREFIX - length, limits)
     return Header(path, stamp, digest, tensors, metadata)
 
 
@@ -46,7 +46,7 @@ _KEPT = 512
 """Headers remembered: the shards of a large model."""
 
 
-def _parsed_once(
+def parsed_once(
     digest: str, text: bytes, path: str, data_bytes: int, limits: Limits
 ) -> tuple[dict[str, str], FileTable]:
     """Parse a header, or take it from another file with the same one: fine-tunes of one model share theirs."""
@@ -61,9 +61,20 @@ def _parsed_once(
 
 
 def _header_length(path: str, reader: ByteReader, size: int, limits: Limits) -> int:
-    if size < _PREFIX:
+    if size < PREFIX:
         raise CorruptFile("The file is too short to be a safetensors file.", where=path, got=f"{size} bytes")
-    length = int.from_bytes(reader.pread(path, 0, _PREFIX).tobytes(), "little")
+    return checked_length(reader.pread(path, 0, PREFIX).tobytes(), path, size, limits)
+
+
+def checked_length(first: bytes, path: str, size: int, limits: Limits) -> int:
+    """Bytes of the header that the first eight of a file of `size` bytes announce.
+
+    Raises:
+        CorruptFile: the file is shorter than that. UnsafeFile: larger than `limits` allow.
+    """
+    if len(first) < PREFIX:
+        raise CorruptFile("The file is too short to be a safetensors file.", where=path, got=f"{size} bytes")
+    length = int.from_bytes(first, "little")
     if length > limits.header_bytes:
         raise UnsafeFile(
             "The safetensors header is too large.",
@@ -71,7 +82,7 @@ def _header_length(path: str, reader: ByteReader, size: int, limits: Limits) -> 
             got=f"{length} bytes",
             want=f"{limits.header_bytes} bytes at most",
         )
-    if length > size - _PREFIX:
+    if length > size - PREFIX:
         raise CorruptFile(
             "The safetensors header does not fit in the file.",
             where=path,
@@ -96,7 +107,7 @@ def parse_header(
         raise UnsafeFile("The file has too many tensors.", where=path, got=len(rows), want=f"{limits.tensors} at most")
     spans = sorted((_span(name, row, path), name) for name, row in rows.items())
     _check_cover([span for span, _ in spans], data_bytes, path)
-    first = _PREFIX + len(text)
+    first = PREFIX + len(text)
     return metadata, {
         name: FileRange(path, first + span[0], _spec(name, rows[name], span, path)) for span, name in spans
     }

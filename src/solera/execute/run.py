@@ -13,6 +13,7 @@ from typing import Any
 from solera.checkpoints.contract import ByteReader
 from solera.checkpoints.shards import ShardLayout
 from solera.checkpoints.writer import open_for_writing
+from solera.execute.announcing import announce
 from solera.execute.artefacts import Artefact, emitted
 from solera.execute.engine import Engine
 from solera.execute.job import Backend, Job, Listener, Progress, Sweep
@@ -132,6 +133,7 @@ def _sweep(job: Job, stage: PopulationStage, listener: Listener) -> Any:
     result: Any = None
     for round_ in range(summary.rounds):
         progress = Progress(listener, stage.rounds * sum(t.numel for t in stage.tasks), "summary")
+        announce(job.engine.reader, job.plan, stage.tasks)
         state = summary.init(round_, result)
         for part in job.backend.states(job, Sweep(stage, makers, summary, round_, result), progress):
             state = summary.merge(state, part)
@@ -143,6 +145,7 @@ def _write_all(job: Job, listener: Listener, resumed: int) -> Outcome:
     total = sum(t.numel * t.dtype.itemsize for t in job.plan.outputs)
     progress = Progress(listener, total, "write")
     pieces = [(i, j) for i, tensor in enumerate(job.plan.outputs) for j in range(len(tensor.parts))]
+    announce(job.engine.reader, job.plan, (part.expr for tensor in job.plan.outputs for part in tensor.parts))
     done = [row for rows in job.backend.rows(job, pieces, progress) for row in rows]
     digests: dict[str, list[tuple[int, str]]] = {t.name: [] for t in job.plan.outputs}
     for (i, _, _), nbytes, digest, _ in done:

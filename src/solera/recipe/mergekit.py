@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from solera import registry
+from solera.checkpoints.remote.address import without_secrets
 from solera.recipe.assumed import assumed_card
 from solera.recipe.findings import Findings, Place
 from solera.recipe.linking import Linker
@@ -200,7 +201,7 @@ def _model_part(find: Findings, form: RefForm, path: Path) -> ModelRef:
     place = inner or form
     if not place.path and not find.is_spoiled(path):
         find.fault(path, "The model has no `path`.", want="{model: {path: ..., revision: ...}, lora: ...}")
-    return ModelRef(place.path or "?", place.revision)
+    return ModelRef(without_secrets(place.path or "?"), place.revision)
 
 
 def _lora(form: str | PathForm) -> LoraRef:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from solera.checkpoints.remote.address import without_secrets
 from solera.checkpoints.statistics import ACCEPTED
 from solera.errors import nearest
 from solera.recipe.checkpoint_folder import checkpoints_in
@@ -60,7 +61,7 @@ def _inner(ctx: Linker, form: ModelForm, place: Place) -> ModelRef | Merge:
 
 
 def _reference(find: Findings, form: ModelForm, path: Path) -> ModelRef:
-    ref = ModelRef(form.path or "")
+    ref = ModelRef(without_secrets(form.path or ""))
     if form.model is not None:
         text = form.model
         ref = attempt(find, (*path, "model"), lambda: parse_model(text)) or UNREADABLE
@@ -83,7 +84,7 @@ def _lora(find: Findings, item: Any, path: Path) -> LoraRef:
         return attempt(find, path, lambda: parse_lora(item)) or LoraRef("?")
     if not item.path and not find.is_spoiled(path):
         find.fault(path, "The adapter has no `path`.", want="{path: ..., revision: ..., weight: ...}")
-    return LoraRef(item.path or "?", item.revision, 1.0 if item.weight is None else item.weight)
+    return LoraRef(without_secrets(item.path or "?"), item.revision, 1.0 if item.weight is None else item.weight)
 
 
 def operands_of(ctx: Linker, entries: EntriesLike, place: Place) -> tuple[Operand, ...]:

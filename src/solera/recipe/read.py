@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path as FilePath
 
+from solera.checkpoints.remote.address import hidden_in
 from solera.errors import Fault, RecipeError, RecipeFaults, nearest
 from solera.recipe.check import problems
 from solera.recipe.findings import Findings
@@ -108,7 +109,7 @@ def read_nodes(nodes: tuple[Node, ...], source: str, text: str, *, strict: bool)
         return None, find
     for problem in problems(recipe):
         _place(find, problem)
-    return replace(recipe, text=text, source=source, warnings=tuple(find.warnings)), find
+    return replace(recipe, text=hidden_in(text), source=source, warnings=tuple(find.warnings)), find
 
 
 def _lowered(find: Findings, *, strict: bool) -> Recipe | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from solera.checkpoints.remote.address import is_address, split_address
 from solera.errors import BadParameter
 from solera.types import LoraRef, ModelRef
 
@@ -38,6 +39,8 @@ def parse_lora(text: str, exists: Callable[[str], bool] = os.path.exists) -> Lor
 def _part(piece: str, whole: str, exists: Callable[[str], bool]) -> tuple[str, str | None]:
     if piece and exists(piece):
         return piece, None
+    if is_address(piece):
+        return split_address(piece)
     path, *revisions = piece.split("@")
     if not path.strip() or len(revisions) > 1 or revisions == [""]:
         raise BadParameter("The model is not readable.", got=whole, want="path[@revision][+lora[@revision]]", fix=_FIX)

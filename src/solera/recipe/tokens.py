@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from solera.checkpoints.remote.address import without_secrets
 from solera.recipe.findings import Findings
 from solera.recipe.text import Path
 from solera.recipe.values import Merge, TokenSource
@@ -61,7 +62,8 @@ def _source(form: Any, path: Path, refer: Refer) -> TokenSource | None:
     if source.kind == "zero":
         return TokenSource("zero", force=force)
     if source.path is not None:
-        return TokenSource("model", ModelRef(source.path, source.revision, (), source.subfolder), force=force)
+        path = without_secrets(source.path)
+        return TokenSource("model", ModelRef(path, source.revision, (), source.subfolder), force=force)
     if source.model is None or (source.token is not None and source.token_id is not None):
         return None
     model = refer(source.model, (*path, "model"))
