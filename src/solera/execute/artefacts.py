@@ -51,7 +51,7 @@ def emitted(plan: Plan, populations: Mapping[PopulationKey, Any]) -> tuple[Artef
 
 
 def _of_stage(stage: PopulationStage, finished: Any, names: Counter[str]) -> Iterator[Artefact]:
-    task, call = stage.tasks[0], stage.key[1]
+    task, call = stage.tasks[0], stage.tasks[0].call
     if kernel_of(call, len(task.operands), delta=task.delta) is not None:
         return  # kernels emit nothing, and asking the chain would import torch
     emits = chain_of(call).steps[stage.step].emits

@@ -84,6 +84,6 @@ def summary_of(stage: PopulationStage, makers: Iterable[Maker]) -> Summary | Sum
     first = next(iter(makers))
     if isinstance(first, FusedRun):
         return first.pass_of(stage.step)
-    summary = chain_of(stage.key[1]).steps[stage.step].summary
+    summary = chain_of(stage.tasks[0].call).steps[stage.step].summary
     assert summary is not None
     return summary

@@ -6,7 +6,7 @@ The shape is taken from the kernel where there is one, so that planning an ordin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,36 @@ def _chain(call: Call, makers: Makers) -> Chain:
 
 def _parts(calls: tuple[Call, ...]) -> list[tuple[str, dict[str, Any]]]:
     return [(call.method, dict(call.parameters)) for call in calls]
+
+
+@lru_cache(maxsize=4096)
+def summarised(call: Call) -> Call:
+    """The part of a call that its whole-model summaries depend on: of a chain of steps, those up to the last that has one.
+
+    Steps after it may differ from tensor to tensor, as learnt coefficients do, and the population stays one.
+
+    Example:
+        >>> steps = (Call("trim", (("density", 0.5),)), Call("weigh", (("weight", 0.3),)), Call("add_models"))
+        >>> [step.method for step in summarised(Call("steps", steps=steps)).steps]
+        ['trim']
+    """
+    if not call.steps or call.wrap:
+        return call
+    kept = list(call.steps)
+    while kept and not _sums_up(kept[-1]):
+        kept.pop()
+    return replace(call, steps=tuple(kept)) if kept else call
+
+
+def _sums_up(step: Call) -> bool:
+    """Whether a step takes a whole-model summary, or changes the one before it."""
+    if registry.step_card(step.method).role == "around":
+        return True
+    from solera.ops.contract import chain
+    from solera.registry.steps import make_step
+
+    made = chain(make_step(step.method, dict(step.parameters)))
+    return any(one.summary is not None and one.summary.scope is Scope.POPULATION for one in made.steps)
 
 
 @lru_cache(maxsize=4096)

@@ -159,8 +159,10 @@ class LeafTask:
 
     @property
     def population(self) -> tuple[str, Call]:
-        """Key of the population that a whole-model summary is taken over."""
-        return (self.node, self.call)
+        """Key of the population that whole-model summaries are taken over: the node, and all that they depend on."""
+        from solera.plan.chains import summarised
+
+        return (self.node, summarised(self.call))
 
     def children(self) -> Iterator[LeafTask]:
         """Nested tasks among the operands and the base."""
@@ -219,7 +221,7 @@ class PopulationStage:
         """The step's name, for people; builds the chain."""
         from solera.plan.chains import chain_of
 
-        return chain_of(self.key[1]).steps[self.step].name
+        return chain_of(self.tasks[0].call).steps[self.step].name
 
 
 @dataclass(frozen=True, slots=True)
