@@ -17,11 +17,13 @@ from solera.checkpoints import FileReader, index_json, layout
 from solera.checkpoints.shards import ShardLayout
 from solera.errors import Interrupted, NonFinite, SoleraError, SourceChanged
 from solera.execute.artefacts import write_artefacts
+from solera.execute.backends import check_backend, opened
+from solera.execute.job import Backend
 from solera.execute.journal import Journal, Past, read_journal
 from solera.execute.run import Outcome, execute
 from solera.execute.staging import Staging, check_space, claimed, commit, discard, resumable
 from solera.plan import plan
-from solera.plan.cost import DEFAULT_MEMORY, shape_for
+from solera.plan.cost import DEFAULT_MEMORY, Shape, shape_for
 from solera.plan.tasks import Plan
 from solera.recipe import Recipe, digest
 from solera.reconcile import MANIFEST
@@ -40,6 +42,9 @@ def merge(
     memory: int | None = None,
     resume: bool = False,
     on_event: Callable[[Event], None] | None = None,
+    backend: str = "threads",
+    address: str | None = None,
+    workers: int | None = None,
 ) -> MergeReport:
     """Merge models by a recipe into the folder `out`, all at once or not at all.
 
@@ -48,9 +53,12 @@ def merge(
         out: target folder. Must not exist or be empty, unless `force`; then it stays whole until the new one is ready.
         force: replace a target that is not empty.
         threads: workers; default the cores of this machine. The result does not depend on it.
-        memory: bytes that the run may hold above an idle process; default 512 MiB.
+        memory: bytes that the run, or each worker of a cluster, may hold above an idle process; default 512 MiB.
         resume: go on with a stopped run of the same plan; without it such a run's work is thrown away.
         on_event: receives progress events, from any thread.
+        backend: who works: `threads`, `inline` (the caller's own thread) or `ray`. The result does not depend on it.
+        address: of a Ray cluster; default: the one that this process is in, or RAY_ADDRESS, or one that is started.
+        workers: cores of the cluster that work at once; default all.
 
     Returns:
         What was done: counts, bytes, digest, warnings.
@@ -60,16 +68,19 @@ def merge(
     """
     began = time.monotonic()
     listener: Listener = on_event or (lambda _event: None)
-    workers = threads or os.cpu_count() or 1
+    check_backend(backend, threads=threads, address=address, workers=workers)
+    count = (threads or os.cpu_count() or 1) if backend == "threads" else 1
     listener(Event("started", "plan"))
-    planned = plan(recipe, memory=memory, threads=workers)
+    planned = plan(recipe, memory=memory, threads=count)
     for warning in planned.warnings:
         listener(Event("warning", "plan", warning))
     if resume and (finished := already_made(planned, Path(out), began)):
         return finished
     with claimed(Path(out), force=force, keep=_needed(planned)) as staging:
         try:
-            report = _run(planned, staging, workers, memory or DEFAULT_MEMORY, listener, resume=resume, began=began)
+            shape = shape_for(planned.outputs, memory or DEFAULT_MEMORY, count)
+            with opened(backend, count, address=address, workers=workers) as crew:
+                report = _run(planned, staging, shape, crew, listener, resume=resume, began=began)
         except (NonFinite, SourceChanged):
             discard(staging)  # other inputs make another plan, which could not go on from here
             raise
@@ -105,7 +116,7 @@ def already_made(planned: Plan, out: Path, began: float) -> MergeReport | None:
 
 
 def _run(
-    planned: Plan, staging: Staging, workers: int, memory: int, listener: Listener, *, resume: bool, began: float
+    planned: Plan, staging: Staging, shape: Shape, crew: Backend, listener: Listener, *, resume: bool, began: float
 ) -> MergeReport:
     past = read_journal(staging.journal, planned.digest) if resume else None
     if past is None:
@@ -116,8 +127,7 @@ def _run(
     reader = FileReader()
     files = {staging.model / shard.file: shard for shard in shards}
     try:
-        shape = shape_for(planned.outputs, memory, workers)
-        outcome = execute(planned, files, shape, reader, journal, past or Past(), listener)
+        outcome = execute(planned, files, shape, reader, journal, past or Past(), listener, crew)
         result = output_digest(planned, outcome)
         if len(shards) > 1:
             (staging.model / "model.safetensors.index.json").write_bytes(index_json(shards))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from solera.cli.inputs import Asked, recipe_of, target_of
-from solera.cli.options import AsJson, Memory, Plugins, Threads, load_plugins, memory_bytes
+from solera.cli.options import Address, AsJson, Backend, Memory, Plugins, Threads, Workers, load_plugins, memory_bytes
 from solera.cli.progress import display
 from solera.cli.shown import guarded, say, say_json, warn
 
@@ -55,6 +55,9 @@ def merge(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     threads: Threads = None,
     memory: Memory = None,
+    backend: Backend = "threads",
+    address: Address = None,
+    workers: Workers = None,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +82,8 @@ def merge(
     target, held = target_of(asked, out), memory_bytes(memory)
     with _terminable(), display(silent=as_json) as listener:
         report = app.merge(
-            recipe, target, force=force, threads=threads, memory=held, resume=resume, on_event=listener
+            recipe, target, force=force, threads=threads, memory=held, resume=resume, on_event=listener,
+            backend=backend, address=address, workers=workers,
         )  # fmt: skip
     say_json(report.to_json()) if as_json else say(_summary(report))
 

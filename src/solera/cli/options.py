@@ -24,6 +24,20 @@ Memory = Annotated[
     ),
 ]
 
+Backend = Annotated[str, typer.Option(help="Who works: threads, inline or ray. Never changes the result.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a Ray cluster, or auto; default: RAY_ADDRESS, else one is started here.",
+        show_default=False,
+        metavar="HOST:PORT",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Cores of the Ray cluster that work at once; default: all.", show_default=False),
+]
+
 
 def load_plugins(files: list[Path] | None) -> None:
     """Run the files that the user named, so that their methods are known."""

@@ -3,7 +3,7 @@
 from solera.registry.annotations import Fraction, PerModel, Positive, Range, Share, Weight
 from solera.registry.card import Card, Parameter
 from solera.registry.compose import STEPS_METHOD, compose, composed_card, order_faults, wrapped, wrapped_card
-from solera.registry.lookup import build, card, cards, load_plugin, maker, schema
+from solera.registry.lookup import build, card, cards, load_plugin, maker, plugins, schema
 from solera.registry.step_card import StepCard
 from solera.registry.steps import step, step_card, step_cards, step_maker, wrapper
 from solera.registry.table import method
@@ -30,6 +30,7 @@ __all__ = [
     "maker",
     "method",
     "order_faults",
+    "plugins",
     "schema",
     "step",
     "step_card",

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 GROUP = "solera.methods"
 """The entry-point group that other packages use; the value is "module:attr"."""
 
+_PLUGINS: dict[str, str] = {}
+
+
+def plugins() -> Mapping[str, str]:
+    """Path -> SHA-256 of the text, of every plugin file that this process has run."""
+    return dict(_PLUGINS)
+
 
 def cards() -> dict[str, Card]:
     """Name -> card of every method known: built-in, of installed packages, and registered in this process.
@@ -114,7 +121,9 @@ def load_plugin(path: str | Path) -> tuple[str, ...]:
     if not file.is_file():
         raise NotFound("There is no such plugin file.", where=path)
     module = f"solera_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     _run_file(module, file)
+    _PLUGINS[str(file)] = digest
     targets = {name: entry.card.target for name, entry in REGISTERED.items()}
     targets |= {name: entry.card.target for name, entry in STEPS.items()}
     names = tuple(sorted(name for name, target in targets.items() if target.startswith(f"{module}:")))
