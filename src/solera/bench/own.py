@@ -134,6 +134,7 @@ class OwnSource:
             items=len(rows),
             metric=metric,
             measure=partial(measure, rows=rows, tokenizer=tokenizer),
+            part=lambda places: partial(measure, rows=[rows[place] for place in places], tokenizer=tokenizer),
             split=split,
             higher=metric != "loss",
             expert=self._expert(text, experts),

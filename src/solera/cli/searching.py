@@ -1,4 +1,4 @@
-"""search soup and kinship: choose models by their scores on validation items, and merge what was chosen."""
+"""The verbs of search: here soup and kinship, which choose models by scores on validation items and merge them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from solera.cli import evolving
 from solera.cli.inline import RECIPE_ENDINGS, split_words
 from solera.cli.options import AsJson, Plugins, load_plugins
 from solera.cli.progress import display
@@ -15,7 +16,9 @@ from solera.cli.shown import guarded, rows, say, say_json
 if TYPE_CHECKING:
     from solera.cli.judging import Judge, Result
 
-app = typer.Typer(no_args_is_help=True, help="Choose models by their scores on validation items, and merge them.")
+app = typer.Typer(no_args_is_help=True, help="Search recipes by scores on validation items.")
+app.command("evolve", context_settings={"ignore_unknown_options": True})(evolving.evolve)
+app.command("layers")(evolving.layers)
 
 Models = Annotated[list[str], typer.Argument(help="Models to choose from.", metavar="MODEL...", show_default=False)]
 Out = Annotated[Path, typer.Option("-o", "--out", help="The target folder.", show_default=False)]

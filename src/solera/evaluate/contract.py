@@ -30,6 +30,7 @@ class Task:
             and leaves the model as it was.
         higher: whether more is better.
         expert: the expert trained for it, by which scores are normalised; None where there is none.
+        part: places of items -> a `measure` of these items alone, in that order; None where a task is one piece.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Task:
     group: Group = "held-in"
     higher: bool = True
     expert: str | None = None
+    part: Callable[[Sequence[int]], Callable[[Any], Measured]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

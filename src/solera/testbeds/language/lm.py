@@ -6,7 +6,7 @@ answers to the two tasks that are answered by long chains, and the base pre-trai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,7 @@ def tasks(built: Built, split: Split) -> tuple[Task, ...]:
             split=split,
             group="held-in" if name in built.experts else "unseen",
             expert=name if name in built.experts else None,
+            part=partial(_part, items),
         )
         for name, items in rows.items()
     )
@@ -99,6 +100,10 @@ def tasks(built: Built, split: Split) -> tuple[Task, ...]:
 
 def _forced(rows: Rows, model: Any) -> Measured:
     return forced(model, rows)
+
+
+def _part(rows: Rows, places: Sequence[int]) -> Callable[[Any], Measured]:
+    return partial(_forced, [rows[place] for place in places])
 
 
 def generating_tasks(built: Built, split: Split, longest: int = 96) -> tuple[Task, ...]:

@@ -6,7 +6,7 @@ expert is fine-tuned on one task. A task reads its own slice of the logits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ def tasks(built: Built, split: Split) -> tuple[Task, ...]:
             partial(_right, items, task),
             split=split,
             expert=task,
+            part=partial(_part, items, task),
         )
         for task, items in rows.items()
     )
@@ -79,6 +80,10 @@ def tasks(built: Built, split: Split) -> tuple[Task, ...]:
 
 def _right(rows: text_stages.Rows, task: str, model: Any) -> Measured:
     return text_stages.right(model, rows, task)
+
+
+def _part(rows: text_stages.Rows, task: str, places: Sequence[int]) -> Callable[[Any], Measured]:
+    return partial(_right, [rows[place] for place in places], task)
 
 
 TESTBED = Testbed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,16 @@ def _task(view: View, name: str, whole: Tensor, classes: Tensor, split: Split, g
         items=len(answers),
         metric="accuracy",
         measure=partial(measure, inputs=inputs, answers=answers, logits=view.logits),
+        part=partial(_part, inputs, answers, view.logits),
         split=split,
         group=group or ("held-in" if view.held_in else "unseen"),
         expert=view.name if view.held_in else None,
     )
+
+
+def _part(inputs: Tensor, answers: Tensor, logits: slice, places: Sequence[int]) -> Callable[[Any], Measured]:
+    kept = torch.as_tensor(places)
+    return partial(measure, inputs=inputs[kept], answers=answers[kept], logits=logits)
 
 
 def _digest(view: View, inputs: Tensor, answers: Tensor) -> str:
