@@ -202,4 +202,5 @@ def _report(
         summaries_resumed=outcome.summaries_resumed,
         files=tuple(sorted(p.name for p in staging.model.iterdir())),
         maps=planned.maps,
+        budget=outcome.budget,
     )

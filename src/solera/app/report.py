@@ -21,6 +21,7 @@ class MergeReport:
         seconds: wall time from reading the recipe to commit. digest: of the output's tensors.
         warnings: all that was skipped, approximated, filled or copied.
         intermediate_bytes: always 0 (nothing is spooled). maps: what became of models of other architectures.
+        budget: limit, bytes read, what was left out (see docs/budget.md); None without one.
     """
 
     out: Path
@@ -38,6 +39,7 @@ class MergeReport:
     intermediate_bytes: int = 0
     files: tuple[str, ...] = field(default=())
     maps: tuple[MapCount, ...] = ()
+    budget: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data."""

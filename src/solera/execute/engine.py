@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from solera.checkpoints.contract import ByteReader
 from solera.execute.kinship import Kinship
 from solera.plan.tasks import Call
+
+if TYPE_CHECKING:
+    from solera.execute.budget import Spending
 
 PopulationKey = tuple[tuple[str, Call], int]
 """(population, position of the step)."""
@@ -17,7 +20,7 @@ PopulationKey = tuple[tuple[str, Call], int]
 class Engine:
     """The reader, the finished whole-model summaries, the sizes of work.
 
-    `block`: elements per block. `hold_bytes`: cap on one leaf's held inputs.
+    `block`: elements per block. `hold_bytes`: cap on one leaf's held inputs. `budget`: what may be left out.
     """
 
     reader: ByteReader
@@ -26,3 +29,4 @@ class Engine:
     hold_bytes: int
     populations: dict[PopulationKey, Any] = field(default_factory=dict)
     kinship: Kinship = field(default_factory=Kinship)
+    budget: Spending | None = None

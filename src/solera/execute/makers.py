@@ -56,7 +56,12 @@ class CopyRun:
 
 
 def maker_for(engine: Engine, expr: Expr, out: DType | None) -> Maker:
-    """The quickest way to make a leaf; `out` is None when only summaries are taken."""
+    """The quickest way to make a leaf, under the run's budget; `out` is None when only summaries are taken."""
+    maker = _quickest(engine, expr, out)
+    return maker if engine.budget is None else engine.budget.spared(maker, engine, expr, out)
+
+
+def _quickest(engine: Engine, expr: Expr, out: DType | None) -> Maker:
     if isinstance(expr, Read) and isinstance(expr.source, FileRange) and out is not None and expr.is_stored_as(out):
         return CopyRun(expr, expr.source, engine)
     leaf = fused_leaf(expr, out, keep_nonfinite=engine.keep_nonfinite)

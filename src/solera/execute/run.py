@@ -15,6 +15,7 @@ from solera.checkpoints.shards import ShardLayout
 from solera.checkpoints.writer import open_for_writing
 from solera.execute.announcing import announce
 from solera.execute.artefacts import Artefact, emitted
+from solera.execute.budget import spent, under_budget
 from solera.execute.engine import Engine
 from solera.execute.job import Backend, Job, Listener, Progress, Sweep
 from solera.execute.journal import Journal, Past
@@ -30,7 +31,7 @@ from solera.types import Event
 class Outcome:
     """What a run did: digests of every chunk in order, by output tensor; bytes read; chunks taken from the journal.
 
-    `artefacts`: what the steps of the written model leave behind beside it.
+    `artefacts`: what the steps of the written model leave behind beside it. `budget`: what was spent of one.
     """
 
     chunks: Mapping[str, tuple[tuple[int, str], ...]]
@@ -40,6 +41,7 @@ class Outcome:
     summaries_resumed: int
     warnings: tuple[str, ...] = ()
     artefacts: tuple[Artefact, ...] = ()
+    budget: Mapping[str, Any] | None = None
 
 
 def execute(
@@ -83,6 +85,7 @@ def execute_into(
 ) -> Outcome:
     """Write all output tensors where `places` says; otherwise as `execute`."""
     engine = Engine(reader, plan.recipe.nonfinite == "keep", shape.block, shape.hold_bytes)
+    engine = under_budget(engine, plan.budget)
     with _library_threads_restored():
         job = Job(plan, engine, places, journal, past, backend or Threads(shape.threads))
         return _write_all(job, listener, _sweep_all(job, listener))
@@ -158,4 +161,5 @@ def _write_all(job: Job, listener: Listener, resumed: int) -> Outcome:
         summaries_resumed=resumed,
         warnings=(*job.engine.kinship.warnings(), *job.backend.notes),
         artefacts=emitted(job.plan, job.engine.populations),
+        budget=spent(job.engine, job.plan.budget),
     )

@@ -60,7 +60,12 @@ def make_plan(
         PlanError: recipe and models do not fit; all misfits are reported together.
     """
     with _collector_resting():
-        return _make(recipe, memory, threads, opener)
+        made = _make(recipe, memory, threads, opener)
+    if recipe.budget is None:
+        return made
+    from solera.plan.budget import budgeted
+
+    return budgeted(made, recipe.budget)
 
 
 @contextmanager

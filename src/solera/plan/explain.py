@@ -45,6 +45,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "layers": dict(plan.side.layers),
         "warnings": list(plan.warnings),
         "left_out": [list(row) for row in plan.provenance],
+        **({} if plan.budget is None else {"budget": plan.budget.to_json()}),
     }
 
 
@@ -61,10 +62,26 @@ def explain(plan: Plan) -> str:
         *(f"chain    {row['chain']}: grain {row['grain']}, {row['passes']} passes" for row in data["chains"]),
         f"passes   {plan.cost.passes} ({plan.cost.held}; no intermediate files)",
         f"reads    {size(plan.cost.read_bytes)}    memory {size(plan.cost.memory_bytes)} above an idle process",
+        *(f"budget   {text}" for text in _budget(plan)),
         *(f"stage    {i}. {text}" for i, text in enumerate(data["stages"], 1)),
         *(f"warning  {text}" for text in plan.warnings),
     ]
     return "\n".join(lines)
+
+
+def _budget(plan: Plan) -> list[str]:
+    """What a budget reads and leaves out."""
+    made = plan.budget
+    if made is None:
+        return []
+    if made.is_plain:
+        return [f"everything is read: {size(made.total)} of models other than the base"]
+    saved = f"{size(made.planned)} of {size(made.total)} are read beside the base ({size(made.base_bytes)})"
+    lines = [f"{saved}: {made.blocks_read} of {made.blocks} blocks; the limit is {size(made.limit or 0)}"]
+    lines += [f"{label}: {mass.share:.1%} of its squared change is left out" for label, mass in made.mass.items()]
+    lines += [f"at most {made.bound:.3g} from the whole merge (Frobenius)"] if made.bound is not None else []
+    lines += [f"thresholds from sketches, {made.thresholds}"] if made.thresholds else []
+    return [*lines, *made.notes]
 
 
 def _methods(plan: Plan) -> Counter[str]:

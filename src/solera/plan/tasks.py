@@ -15,6 +15,7 @@ from solera.recipe.values import Recipe
 from solera.types import DType
 
 if TYPE_CHECKING:
+    from solera.plan.budget_values import BudgetPlan
     from solera.plan.mapping import MapCount
 
 Status = Literal["merged", "copied", "filled"]
@@ -272,6 +273,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     provenance: tuple[tuple[str, str, str, str], ...] = ()
     maps: tuple[MapCount, ...] = ()
+    budget: BudgetPlan | None = None
 
     def explain(self) -> str:
         """The plan as text: passes, bytes, memory, stages, warnings."""
