@@ -208,7 +208,7 @@ def _to_catalog(target: _Target, sketch: Sketch, content: bytes) -> str:
 
 
 def _analysis(
-    target: _Target, base: Checkpoint, sketch: Sketch, place: str, known: bool, taken: tuple[int, float]  # noqa: FBT001
+    target: _Target, base: Checkpoint, sketch: Sketch, place: str, known: bool, taken: tuple[int, float]
 ) -> Analysis:  # fmt: skip
     leaves = list(sketch.leaves.values())
     norm, length = sketch.squares**0.5, sum(leaf.base_squares for leaf in leaves) ** 0.5

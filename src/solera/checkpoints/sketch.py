@@ -46,7 +46,7 @@ class SketchKey:
             >>> len(SketchKey("a", "b", "BF16").name)
             16
         """
-        return hasher().update("\n".join((self.model, self.base, self.dtype, self.view)).encode()).hexdigest()[:16]
+        return hasher().update(f"{self.model}\n{self.base}\n{self.dtype}\n{self.view}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ import typer
 from solera import __version__
 from solera.cli import (
     aligning,
+    analyzing,
     catalog,
     diagnosing,
     evaluating,
@@ -57,6 +58,7 @@ app.command("plan", rich_help_panel=_MERGE, context_settings=_COLLECT)(merging.p
 app.command("check", rich_help_panel=_MERGE)(recipes.check)
 app.command("methods", rich_help_panel=_MERGE)(recipes.methods)
 app.add_typer(lora.app, name="lora", rich_help_panel=_MERGE)
+app.command("analyze", rich_help_panel=_LOOK)(analyzing.analyze)
 app.command("align", rich_help_panel=_MERGE)(aligning.align)
 app.command("inspect", rich_help_panel=_LOOK)(models.inspect)
 app.command("diff", rich_help_panel=_LOOK)(models.diff)

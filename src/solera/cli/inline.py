@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 RECIPE_ENDINGS = (".yaml", ".yml", ".json")
 VERB_OPTIONS = (
-    "base", "dry-run", "dtype", "force", "json", "memory", "method", "out", "plugin", "resume", "seed", "threads",
+    "base", "budget", "budget-floor", "dry-run", "dtype", "force", "json", "memory", "method", "out", "plugin", "resume", "seed", "sketches", "threads",
     "tokenizer", "variant",
 )  # fmt: skip
 RECIPE_OPTIONS = frozenset({"chat_template", "shard", "compute", "nonfinite", "copy_code"})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from solera.cli.budgets import BudgetText, Floor, Sketches, with_budget
 from solera.cli.inputs import Asked, recipe_of, target_of
 from solera.cli.options import Address, AsJson, Backend, Memory, Plugins, Threads, Workers, load_plugins, memory_bytes
 from solera.cli.progress import display
@@ -58,6 +59,9 @@ def merge(
     backend: Backend = "threads",
     address: Address = None,
     workers: Workers = None,
+    budget: BudgetText = None,
+    budget_floor: Floor = None,
+    sketches: Sketches = None,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
@@ -72,7 +76,7 @@ def merge(
     load_plugins(plugin)
     options = {"base": base, "method": method, "variant": variant, "tokenizer": tokenizer, "dtype": dtype, "seed": seed}
     asked = Asked(words, options)
-    recipe = recipe_of(asked)
+    recipe = with_budget(recipe_of(asked), budget, budget_floor, sketches)
     _announce_downloads(recipe, silent=as_json)
     if dry_run:
         _show_plan(_planned(recipe, memory, threads), as_json=as_json)
@@ -134,6 +138,9 @@ def plan(
     seed: Seed = None,
     threads: Threads = None,
     memory: Memory = None,
+    budget: BudgetText = None,
+    budget_floor: Floor = None,
+    sketches: Sketches = None,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
@@ -144,7 +151,7 @@ def plan(
     load_plugins(plugin)
     options = {"base": base, "method": method, "variant": variant, "tokenizer": tokenizer, "dtype": dtype, "seed": seed}
     asked = Asked(words, options)
-    recipe = recipe_of(asked)
+    recipe = with_budget(recipe_of(asked), budget, budget_floor, sketches)
     _announce_downloads(recipe, silent=as_json)
     _show_plan(_planned(recipe, memory, threads), as_json=as_json)
 
@@ -180,7 +187,22 @@ def _summary(report: MergeReport) -> str:
     kept = f"; {report.chunks_resumed} pieces of an earlier run kept" if report.chunks_resumed else ""
     return (
         f"{report.out}: {sum(report.tensors.values())} tensors ({counts}), read {size(report.bytes_read)}, wrote "
-        f"{size(report.bytes_written)} in {report.seconds:.1f} s{kept}\ndigest {report.digest}"
+        f"{size(report.bytes_written)} in {report.seconds:.1f} s{kept}{_left_out(report)}\ndigest {report.digest}"
+    )
+
+
+def _left_out(report: MergeReport) -> str:
+    """What a budget came to."""
+    from solera.plan.explain import size
+
+    spent = report.budget
+    if spent is None or spent["read"] is None:
+        return ""
+    worst = max((mass["share"] for mass in spent["mass"].values()), default=0.0)
+    bound = "" if spent["bound"] is None else f"; at most {spent['bound']:.3g} from the whole merge"
+    return (
+        f"\nbudget: {size(spent['read'])} of {size(spent['total'])} read beside the base, {spent['blocks_left_out']} of "
+        f"{spent['blocks']} blocks and at most {worst:.1%} of a model's squared change left out{bound}"
     )
 
 

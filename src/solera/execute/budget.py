@@ -6,6 +6,7 @@ read. Bytes are counted where they are asked of the files; what a plan did not f
 
 from __future__ import annotations
 
+import itertools
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from solera.checkpoints.contract import ByteReader
 from solera.checkpoints.identity import chunk_digest
 from solera.checkpoints.ranges import FileRange
-from solera.errors import RunError, SourceChanged
+from solera.errors import PlanError, RunError, SourceChanged
+from solera.execute.local import Threads
 from solera.plan.budget_inputs import base_of
 from solera.plan.budget_values import BudgetPlan, Stretch
 from solera.plan.chains import chain_of
@@ -28,6 +30,7 @@ from solera.types import CELL, DType
 
 if TYPE_CHECKING:
     from solera.execute.engine import Engine
+    from solera.execute.job import Backend
     from solera.execute.makers import Maker
 
 Bytes = NDArray[np.uint8]
@@ -91,7 +94,9 @@ class BudgetReader:
         return data
 
     def _read(self, path: str, offset: int, nbytes: int, into: Bytes | None) -> Bytes:
-        return self._inner.pread(path, offset, nbytes) if into is None else self._inner.pread(path, offset, nbytes, into)
+        return (
+            self._inner.pread(path, offset, nbytes) if into is None else self._inner.pread(path, offset, nbytes, into)
+        )
 
     def _spend(self, path: str, nbytes: int) -> None:
         limit = self._plan.limit
@@ -139,7 +144,7 @@ def _pieces(one: Stretch, begin: int, end: int) -> Iterator[tuple[int, int, bool
     first, last = begin // one.block_bytes, -(-end // one.block_bytes)
     flags = one.chosen[first:last]
     edges = [0, *(np.flatnonzero(np.diff(flags)) + 1).tolist(), flags.size]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         if high > low:
             start, stop = (first + low) * one.block_bytes, (first + high) * one.block_bytes
             yield max(begin, start), min(end, stop), bool(flags[low])
@@ -228,15 +233,22 @@ class Spared:
         edges = [0, *(np.flatnonzero(np.diff(flags)) + 1).tolist(), flags.size]
         parts = [
             (self.base if flags[low] else self.maker).write(start + low * CELL, min(stop, start + high * CELL), out)
-            for low, high in zip(edges, edges[1:], strict=False)
+            for low, high in itertools.pairwise(edges)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate([np.frombuffer(p, np.uint8) for p in parts])
 
 
-def under_budget(engine: Engine, plan: BudgetPlan | None) -> Engine:
-    """The engine of a run under a budget; the same engine where everything is read."""
+def under_budget(engine: Engine, plan: BudgetPlan | None, backend: Backend | None = None) -> Engine:
+    """The engine of a run under a budget; the same engine where everything is read.
+
+    Raises:
+        PlanError: the work is done elsewhere than in this process, where nobody counts what is read.
+    """
     if plan is None or plan.is_plain:
         return engine
+    if backend is not None and not isinstance(backend, Threads):
+        raise PlanError("A budget needs a backend of this process.", want="the backend `threads` or `inline`",
+                        fix="leave the budget out, or the backend")  # fmt: skip
     leaves = {stretch.key: stretch for stretch in plan.stretches}
     populations = {**engine.populations, **plan.populations}
     reader = BudgetReader(engine.reader, plan)

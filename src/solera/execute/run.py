@@ -85,7 +85,7 @@ def execute_into(
 ) -> Outcome:
     """Write all output tensors where `places` says; otherwise as `execute`."""
     engine = Engine(reader, plan.recipe.nonfinite == "keep", shape.block, shape.hold_bytes)
-    engine = under_budget(engine, plan.budget)
+    engine = under_budget(engine, plan.budget, backend)
     with _library_threads_restored():
         job = Job(plan, engine, places, journal, past, backend or Threads(shape.threads))
         return _write_all(job, listener, _sweep_all(job, listener))

@@ -147,7 +147,7 @@ def _spend(inputs: Inputs, budget: Budget, limit: int) -> None:
 def _floors(units: Sequence[Unit], budget: Budget) -> dict[int, float]:
     """The least share of every layer that has units, and of what lies outside."""
     groups = sorted({unit.group for unit in units})
-    shares = {group: budget.floor for group in groups}
+    shares = dict.fromkeys(groups, budget.floor)
     for (low, high), share in budget.floors:
         shares |= {group: share for group in groups if low <= group <= high and group != OUTSIDE}
     return {group: share for group, share in shares.items() if share > 0}

@@ -126,7 +126,9 @@ def _operand(
 ) -> Operand:  # fmt: skip
     group = OUTSIDE if task.layer is None else task.layer
     if base is not None and _is_same(read, base):
-        found.base_bytes += 0 if task.base is not None else read.source.cost_bytes(read.offset, read.offset + read.numel)
+        found.base_bytes += (
+            0 if task.base is not None else read.source.cost_bytes(read.offset, read.offset + read.numel)
+        )
         return Operand(read, base, None, None)
     known = None if base is None else sketch_of(read.model, base.model).get(_place(read, base))
     why = _why_whole(read, base, known)
@@ -232,5 +234,3 @@ def _settle_conflicts(found: Inputs) -> None:
             found.why[why] = found.why.get(why, 0) + unit.nbytes * unit.times
             for other in others:
                 other.unit = None
-
-

@@ -1,5 +1,6 @@
 """What a method does with what is not read: whether zero deltas leave the base, which coefficients it has, which
-summaries a sketch can stand for."""
+summaries a sketch can stand for.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ def why_refused(task: LeafTask) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _why_refused(call: Call, models: int, delta: bool, compute: DType) -> str:  # noqa: FBT001
+def _why_refused(call: Call, models: int, delta: bool, compute: DType) -> str:
     chain = chain_of(call)
     for i in chain.summaries:
         if not _is_ranked(chain, i, models, delta, compute):
@@ -35,7 +36,7 @@ def _why_refused(call: Call, models: int, delta: bool, compute: DType) -> str:  
     return _why_not_base(chain, models, delta)
 
 
-def _why_not_base(chain: Chain, models: int, delta: bool) -> str:  # noqa: FBT001
+def _why_not_base(chain: Chain, models: int, delta: bool) -> str:
     """Try the chain on models that are the base: what is not read must come out as the base."""
     import torch
 
@@ -54,7 +55,7 @@ def _why_not_base(chain: Chain, models: int, delta: bool) -> str:  # noqa: FBT00
     return "" if same else "it makes something else than the base out of models that equal the base"
 
 
-def _is_ranked(chain: Chain, i: int, models: int, delta: bool, compute: DType) -> bool:  # noqa: FBT001
+def _is_ranked(chain: Chain, i: int, models: int, delta: bool, compute: DType) -> bool:
     """Whether a summary ranks the task vectors' own magnitudes, as they come from the files."""
     from solera.ops.order import OrderStatistics
 

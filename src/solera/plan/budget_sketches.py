@@ -90,7 +90,7 @@ def missing(model: Checkpoint, base: Checkpoint, places: Sequence[Path] = ()) ->
                         got=f"a sketch of {name} with the id {stale[1].model[:12]}", want=f"the id {key.model[:12]}",
                         fix=fix)  # fmt: skip
     if others:
-        path, found, to = others[0]
+        path, _found, to = others[0]
         why = "which has changed since" if _same(to, str(base.ref)) else f"not to {base.ref}"
         return NoSketch("The sketch is of another base.", where=path, got=f"the difference of {name} to {to}, {why}",
                         want=f"the difference to the base with the id {key.base[:12]}", fix=fix)  # fmt: skip

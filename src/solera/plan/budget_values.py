@@ -111,7 +111,9 @@ class BudgetPlan:
             "blocks": self.blocks,
             "blocks_read": self.blocks_read,
             "blocks_left_out": self.blocks - self.blocks_read,
-            "mass": {name: {"total": m.total, "left_out": m.left_out, "share": m.share} for name, m in self.mass.items()},
+            "mass": {
+                name: {"total": m.total, "left_out": m.left_out, "share": m.share} for name, m in self.mass.items()
+            },
             "bound": self.bound,
             "thresholds": self.thresholds,
             "sketches": dict(self.sketches),

@@ -23,7 +23,7 @@ _SLOTS = 4096
 _MOST_16, _MOST_32 = 131_072, 16_384
 
 
-def most_keys(numel: int, narrow: bool) -> int:  # noqa: FBT001
+def most_keys(numel: int, narrow: bool) -> int:
     """Different magnitudes that the fine table of a tensor may hold.
 
     Differences of 16-bit numbers take few values, and fit; those of 32-bit numbers do not, and are kept to about one

@@ -89,10 +89,13 @@ def sketch(n, block, base, other, squares, lengths, largest, coarse, table, stat
             for i in range(m // 4 * 4, m):
                 s0 += np.float64(two[i]) * np.float64(two[i])
             for i in range(m // 4):
-                length += (np.float64(one[4 * i]) * np.float64(one[4 * i])
-                    + np.float64(one[4 * i + 1]) * np.float64(one[4 * i + 1])) + (
+                length += (
+                    np.float64(one[4 * i]) * np.float64(one[4 * i])
+                    + np.float64(one[4 * i + 1]) * np.float64(one[4 * i + 1])
+                ) + (
                     np.float64(one[4 * i + 2]) * np.float64(one[4 * i + 2])
-                    + np.float64(one[4 * i + 3]) * np.float64(one[4 * i + 3]))
+                    + np.float64(one[4 * i + 3]) * np.float64(one[4 * i + 3])
+                )
             for i in range(m // 4 * 4, m):
                 length += np.float64(one[i]) * np.float64(one[i])
             if 2 * (state[USED] + m) > table.shape[0]:
