@@ -108,8 +108,8 @@ def analyze(
     began = time.monotonic()
     place = None if out is None else Path(out)
     if not models or (place is not None and place.name.endswith(".sketch") and len(models) > 1):
-        raise BadParameter("`out` names one file for several models." if models else "There is nothing to analyse.",
-                           got=f"{len(models)} models", fix="solera analyze MODEL... --base BASE [--out FOLDER]")  # fmt: skip
+        what = "`out` names one file for several models." if models else "There is nothing to analyse."
+        raise BadParameter(what, got=f"{len(models)} models", fix="solera analyze MODEL... --base BASE [--out FOLDER]")
     origin = open_checkpoint(parse_ref(str(base)))
     listener = on_event or (lambda _event: None)
     targets = [_target(open_checkpoint(parse_ref(str(model))), origin, place) for model in models]

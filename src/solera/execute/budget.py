@@ -256,7 +256,7 @@ def under_budget(engine: Engine, plan: BudgetPlan | None, backend: Backend | Non
 
 
 def spent(engine: Engine, plan: BudgetPlan | None) -> dict[str, Any] | None:
-    """What a budget came to, for the report: bytes of the models other than the base, as counted when they were read."""
+    """What a budget came to, for the report; `read` is what was counted when models other than the base were read."""
     if plan is None:
         return None
     read = engine.reader.spent if isinstance(engine.reader, BudgetReader) else None

@@ -26,7 +26,7 @@ OUTSIDE = -1
 
 @dataclass(eq=False)
 class Operand:
-    """A leaf of a model, against the same leaf of the base: what is known, and the unit that is chosen from (or None)."""
+    """A leaf of a model against the base's: what is known, and the unit chosen from (None: it is read whole)."""
 
     read: Read
     base: Read
@@ -77,7 +77,7 @@ def collect(outputs: Sequence[OutputTensor], sketch_of: SketchOf, bases: frozens
 
 
 def base_of(task: LeafTask) -> Read | None:
-    """What stands in for a task's unread operands: its base, or the first model where weights are merged without one."""
+    """What stands in for what is not read: a task's base, or the first model where weights are merged without one."""
     if task.base is None and not task.delta:
         return task.operands[0] if isinstance(task.operands[0], Read) else None
     return task.base if isinstance(task.base, Read) else None

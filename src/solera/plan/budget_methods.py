@@ -1,6 +1,4 @@
-"""What a method does with what is not read: whether zero deltas leave the base, which coefficients it has, which
-summaries a sketch can stand for.
-"""
+"""Methods and what is not read: do zero deltas leave the base, what are coefficients, what can a sketch stand for?"""
 
 from __future__ import annotations
 

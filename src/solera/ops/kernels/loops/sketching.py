@@ -58,6 +58,33 @@ def tally(sizes, table, coarse, state):
 
 
 @njit(**OPTIONS)
+def squared(values):
+    """Sum of squares in float64, in four lanes."""
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+    n = values.shape[0]
+    for i in range(n // 4):
+        s0 += np.float64(values[4 * i]) * np.float64(values[4 * i])
+        s1 += np.float64(values[4 * i + 1]) * np.float64(values[4 * i + 1])
+        s2 += np.float64(values[4 * i + 2]) * np.float64(values[4 * i + 2])
+        s3 += np.float64(values[4 * i + 3]) * np.float64(values[4 * i + 3])
+    for i in range(n // 4 * 4, n):
+        s0 += np.float64(values[i]) * np.float64(values[i])
+    return (s0 + s1) + (s2 + s3)
+
+
+@njit(**OPTIONS)
+def magnitudes(base, values, sizes):
+    """Subtract the base in place, and take the bits of the magnitudes; returns the largest, and how many are zero."""
+    most, none = np.int32(0), np.int32(0)
+    for i in range(values.shape[0]):
+        values[i] -= base[i]
+        sizes[i] = bits_of(values[i]) & np.int32(0x7FFFFFFF)
+        most = max(most, sizes[i])
+        none += np.int32(1) if sizes[i] == 0 else np.int32(0)
+    return most, none
+
+
+@njit(**OPTIONS)
 def sketch(n, block, base, other, squares, lengths, largest, coarse, table, state):
     """Sketch n elements, a whole number of blocks but for the last; the code is 0, or 1 (base) or 2 where not finite.
 
@@ -66,45 +93,20 @@ def sketch(n, block, base, other, squares, lengths, largest, coarse, table, stat
     """
     one, two = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     sizes = np.empty(TILE, np.int32)
-    for b in range(squares.shape[0]):
-        begin, end = b * block, min(n, (b + 1) * block)
-        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-        length, most, none = 0.0, np.int32(0), np.int32(0)
-        for at in range(begin, end, TILE):
-            m = min(TILE, end - at)
-            if not widen(base[0] + at * base[4], base[1], base[2], base[3], one[:m]):
-                return 1, table
-            if not widen(other[0] + at * other[4], other[1], other[2], other[3], two[:m]):
-                return 2, table
-            for i in range(m):
-                two[i] -= one[i]
-                sizes[i] = bits_of(two[i]) & np.int32(0x7FFFFFFF)
-                most = max(most, sizes[i])
-                none += np.int32(1) if sizes[i] == 0 else np.int32(0)
-            for i in range(m // 4):
-                s0 += np.float64(two[4 * i]) * np.float64(two[4 * i])
-                s1 += np.float64(two[4 * i + 1]) * np.float64(two[4 * i + 1])
-                s2 += np.float64(two[4 * i + 2]) * np.float64(two[4 * i + 2])
-                s3 += np.float64(two[4 * i + 3]) * np.float64(two[4 * i + 3])
-            for i in range(m // 4 * 4, m):
-                s0 += np.float64(two[i]) * np.float64(two[i])
-            for i in range(m // 4):
-                length += (
-                    np.float64(one[4 * i]) * np.float64(one[4 * i])
-                    + np.float64(one[4 * i + 1]) * np.float64(one[4 * i + 1])
-                ) + (
-                    np.float64(one[4 * i + 2]) * np.float64(one[4 * i + 2])
-                    + np.float64(one[4 * i + 3]) * np.float64(one[4 * i + 3])
-                )
-            for i in range(m // 4 * 4, m):
-                length += np.float64(one[i]) * np.float64(one[i])
-            if 2 * (state[USED] + m) > table.shape[0]:
-                table = moved(table, 2 * table.shape[0], 0, state)
-            tally(sizes[:m], table, coarse[b], state)
-            while state[USED] > state[LIMIT]:
-                table = moved(table, table.shape[0], 1, state)
+    for at in range(0, n, TILE):
+        b, m = at // block, min(TILE, n - at)
+        if not widen(base[0] + at * base[4], base[1], base[2], base[3], one[:m]):
+            return 1, table
+        if not widen(other[0] + at * other[4], other[1], other[2], other[3], two[:m]):
+            return 2, table
+        most, none = magnitudes(one[:m], two[:m], sizes)
+        squares[b] += squared(two[:m])
+        lengths[b] += squared(one[:m])
+        largest[b] = max(largest[b], float_of(most))
         state[ZEROS] += none
-        squares[b] = (s0 + s1) + (s2 + s3)
-        lengths[b] = length
-        largest[b] = float_of(most)
+        if 2 * (state[USED] + m) > table.shape[0]:
+            table = moved(table, 2 * table.shape[0], 0, state)
+        tally(sizes[:m], table, coarse[b], state)
+        while state[USED] > state[LIMIT]:
+            table = moved(table, table.shape[0], 1, state)
     return 0, table
