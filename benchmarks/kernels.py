@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from solera.ops.kernels import FusedKernel, Leaf, engine, fused
+from solera.ops.kernels.ranking import Small
 from solera.types import CELL, DType
 
 TRIALS: dict[str, tuple[dict[str, Any], bool]] = {
@@ -98,13 +99,15 @@ def works(
                 fold(start)
             result = one.finish(round_, state)
             jobs.append((f"pass {one.step}.{round_}", read, fold))
-            if bracket := one.guess(state):
-                held = one.init(0, None, bracket=bracket)
+        if one.ranks:
+            sample = one.init(0, None, aim=Small())
+            fold(0, state=sample)
+            held = one.init(0, None, aim=one.guess(sample))
 
-                def bracketed(start: int, fold: Any = fold, held: Any = held) -> None:
-                    fold(start, state=held)
+            def bracketed(start: int, fold: Any = fold, held: Any = held) -> None:
+                fold(start, state=held)
 
-                jobs.append((f"pass {one.step} bracketed", read, bracketed))
+            jobs.append((f"pass {one.step} bracketed", read, bracketed))
         finished[one.step] = result
     bound = kernel.bind(finished, facts)
 

@@ -4,12 +4,12 @@ import pytest
 
 import solera
 from solera.errors import Interrupted
-from solera.execute import journal, run
+from solera.execute import chunks, journal
 from tests.conftest import recipe
 
 
 def test_a_run_resumes_without_a_boot_id(zoo, tmp_path, monkeypatch):
-    for module in (journal, run):
+    for module in (journal, chunks):
         monkeypatch.setattr(module, "boot_id", lambda: "")
     z = zoo()
     made = recipe("linear", [z["e0"], z["e1"]])

@@ -238,13 +238,13 @@ def test_a_bracket_that_holds_saves_a_pass(case: Case, loops: str) -> None:
             one.add(state, cut[0], cut[1:], [BF16] * 4, (), i * CELL, facts)
         return state
 
-    settled = one.settled(over(cuts, aim=one.guess(over(cuts[:1]))))
+    settled = one.settled(over(cuts, aim=one.guess(over(cuts[:1], aim=Small()))))
     state = one.init(1, one.finish(0, over(cuts)))
     for i, cut in enumerate(cuts):
         one.add(state, cut[0], cut[1:], [BF16] * 4, (), i * CELL, facts)
     exact = one.finish(1, state)
     assert settled == exact
-    assert one.settled(over(cuts, aim=tuple((0,) * len(row) for row in exact))) is None
+    assert one.settled(over(cuts, aim=tuple(((0, 0),) * len(row) for row in exact))) is None
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, CELL])

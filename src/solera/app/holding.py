@@ -95,13 +95,13 @@ class HoldingReader(FileReader):
         """Bytes asked for so far, by all threads."""
         return super().bytes_read + self.served
 
-    def pread(self, path: str, offset: int, nbytes: int) -> Bytes:
+    def pread(self, path: str, offset: int, nbytes: int, out: Bytes | None = None) -> Bytes:
         """As `FileReader.pread`."""
         if path not in self._mine:
             self._mine[path] = self._hold(path)
         data = self._mine[path]
         if data is None:
-            return super().pread(path, offset, nbytes)
+            return super().pread(path, offset, nbytes, out)
         if offset + nbytes > data.size:
             raise CorruptFile(
                 "The file ends early.", where=path, got=f"{data.size} bytes", want=f"{nbytes} bytes from {offset}"

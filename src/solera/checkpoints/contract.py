@@ -27,8 +27,10 @@ class ByteReader(Protocol):
         """Bytes read so far, by all threads."""
         ...
 
-    def pread(self, path: str, offset: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Return exactly `nbytes` bytes as a fresh writable uint8 array.
+    def pread(
+        self, path: str, offset: int, nbytes: int, out: np.ndarray[Any, np.dtype[np.uint8]] | None = None
+    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Return exactly `nbytes` bytes as a writable uint8 array: `out`, filled, where it is used, else a fresh one.
 
         Raises:
             CorruptFile: the file ends early. SourceChanged: size or mtime differ from the first look.

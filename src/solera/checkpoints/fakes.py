@@ -29,7 +29,13 @@ class MemoryReader:
         self.files = dict(files)
         self.bytes_read = 0
 
-    def pread(self, path: str, offset: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def pread(
+        self,
+        path: str,
+        offset: int,
+        nbytes: int,
+        out: np.ndarray[Any, np.dtype[np.uint8]] | None = None,  # noqa: ARG002
+    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """As `FileReader.pread`."""
         import numpy as np
 
@@ -87,12 +93,14 @@ class FaultyReader:
         """Bytes read without fault."""
         return self._inner.bytes_read
 
-    def pread(self, path: str, offset: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def pread(
+        self, path: str, offset: int, nbytes: int, out: np.ndarray[Any, np.dtype[np.uint8]] | None = None
+    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Read, or fail."""
         due = self._due(path)
         for kind in due - {"flip"}:
             raise _error(kind, path)
-        data = self._inner.pread(path, offset, nbytes)
+        data = self._inner.pread(path, offset, nbytes, out)
         if "flip" in due and nbytes:
             data[nbytes // 2] ^= 1
         return data

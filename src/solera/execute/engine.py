@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from solera.checkpoints.contract import ByteReader
+from solera.execute.buffers import Buffers
 from solera.execute.kinship import Kinship
 from solera.plan.tasks import Call
 
@@ -29,4 +30,5 @@ class Engine:
     hold_bytes: int
     populations: dict[PopulationKey, Any] = field(default_factory=dict)
     kinship: Kinship = field(default_factory=Kinship)
+    buffers: Buffers = field(default_factory=Buffers)
     budget: Spending | None = None

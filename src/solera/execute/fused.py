@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from solera.checkpoints.ranges import FileRange
@@ -18,13 +19,14 @@ from solera.execute.cutting import units
 from solera.execute.engine import Engine
 from solera.execute.faults import not_finite, too_large
 from solera.execute.kinship import SAMPLE
+from solera.execute.sampling import RUN, runs
 from solera.ops.kernels import Bad, Bound, FusedKernel, Leaf, SummaryPass
 from solera.ops.kernels.engine import compiled
 from solera.ops.kernels.formats import raw, widen
-from solera.ops.kernels.ranking import SMALL, Small
+from solera.ops.kernels.ranking import SMALL, Bracket, Small
 from solera.plan.chains import is_short, kernel_of
 from solera.plan.tasks import Expr, LeafTask, Read
-from solera.types import DType, Scope
+from solera.types import DType, Grain, Scope
 
 Block = NDArray[np.uint8]
 
@@ -78,13 +80,16 @@ class FusedRun:
         leaf = self.leaf
         again = any(p.scope is Scope.TENSOR for p in leaf.kernel.passes)
         if again and sum(r.numel * r.source.spec.dtype.itemsize for r in leaf.reads) <= limit:
-            self.held = [self._bytes(read, 0, read.numel) for read in leaf.reads]
+            self.held = [self._bytes(read, 0, read.numel, slot) for slot, read in enumerate(leaf.reads)]
 
-    def _bytes(self, read: Read, start: int, stop: int) -> Block:
+    def _bytes(self, read: Read, start: int, stop: int, slot: int | None = None) -> Block:
+        """Elements as stored; in the worker's own memory where they are to stay."""
         source, size = read.source, read.source.spec.dtype.itemsize
         assert isinstance(source, FileRange)
         begin = source.offset + (read.offset + start) * size
-        return self.engine.reader.pread(source.path, begin, (stop - start) * size)
+        nbytes = (stop - start) * size
+        own = None if slot is None else self.engine.buffers.at(slot, nbytes)
+        return self.engine.reader.pread(source.path, begin, nbytes, own)
 
     def _blocks(self, start: int, stop: int) -> tuple[Block | None, list[Block]]:
         if self.held:
@@ -129,10 +134,31 @@ class FusedRun:
 
     def _ranked(self, pass_: SummaryPass) -> tuple[Any, int]:
         """What two counting rounds find, and 2, where one is enough; else nothing, and 0."""
-        if not pass_.ranks or self.leaf.task.numel > SMALL:
+        small = self.leaf.task.numel <= SMALL
+        if not pass_.ranks or not (small or self.leaf.kernel.grain is Grain.ELEMENT):
             return None, 0
-        found = pass_.settled(self.fold(pass_.step, pass_.init(0, None, aim=Small())))
+        aim = Small() if small else self._guess(pass_)
+        found = pass_.settled(self.fold(pass_.step, pass_.init(0, None, aim=aim))) if aim else None
         return found, 0 if found is None else 2
+
+    def _guess(self, pass_: SummaryPass) -> Bracket:
+        """Where a sample says that the thresholds lie; nothing where it holds what is not finite."""
+        state = pass_.init(0, None, aim=Small())
+        sample = self._sampled()
+        base, blocks = (sample[0], sample[1:]) if self.leaf.based else (None, sample)
+        bad = pass_.add(state, base, blocks, self.leaf.dtypes, self.finish(pass_.step), 0, self.leaf.facts)
+        return () if bad is not None else pass_.guess(state)
+
+    def _sampled(self) -> list[Block]:
+        """Runs of every operand, one after another."""
+        starts, dtypes = runs(self.leaf.task.numel), self.leaf.dtypes
+        if not self.held:
+            return [np.concatenate([self._bytes(r, int(s), int(s) + RUN) for s in starts]) for r in self.leaf.reads]
+        windows = (
+            sliding_window_view(data, RUN * d.itemsize)[starts * d.itemsize]
+            for data, d in zip(self.held, dtypes, strict=True)
+        )
+        return [np.ascontiguousarray(window).reshape(-1) for window in windows]
 
     def write(self, start: int, stop: int, out: DType) -> Block:
         """Elements [start, stop) of the result, as bytes of type `out`."""

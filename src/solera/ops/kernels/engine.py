@@ -102,7 +102,7 @@ def gather(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
 
 
 def count_bracket(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
-    """Exact counts inside brackets: rest is (of, firsts, below, zeros, lower), changed in place."""
+    """What brackets hold: rest is (of, ends, counts, zeros, room, filled), changed in place."""
     return _call("count_bracket", inputs, ops, start, *rest)
 
 

@@ -115,7 +115,7 @@ class SummaryPass:
         return state.fold.finish(round_, state.inner)
 
     def guess(self, state: State) -> Bracket:
-        """A bracket for `init`, from a first round over a sample of the blocks; empty where nothing is ranked."""
+        """A bracket for `init`, from a first round over a sample (aim: `Small()`); empty where nothing is ranked."""
         return state.fold.guess(state.inner) if isinstance(state.fold, OrderFold) else ()
 
     def settled(self, state: State) -> Found | None:

@@ -63,21 +63,23 @@ def count_bracket(
     ops: Packed,
     start: int,
     of: int,
-    firsts: Any,
-    below: Any,
+    ends: Any,
+    counts: Any,
     zeros: Any,
-    lower: Any,
+    room: Any,
+    filled: Any,
 ) -> bool:
-    """Exact counts inside brackets; see `loops.count_bracket`."""
+    """What lies between `ends`, below and at them; see `loops.count_bracket`."""
     rows = _stream(inputs, ops, start)
     if rows is None:
         return False
     for k, bits in enumerate(_sizes(_derived(rows, of, ops.row))):
         zeros[k] += int((bits == 0).sum())
-        for b, first in enumerate(firsts[k]):
-            below[k, b] += int((bits < (first << 16)).sum())
-            inside = bits[(bits >= (first << 16)) & (bits < ((first + lower.shape[2]) << 16))] - np.int32(first << 16)
-            lower[k, b] += np.bincount(inside, minlength=lower[k, b].size).reshape(lower[k, b].shape)
+        for b, (low, high) in enumerate(ends[k]):
+            kept = bits[(bits > low) & (bits < high)]
+            counts[k, b] += ((bits < low).sum(), (bits == low).sum(), (bits == high).sum() if high > low else 0)
+            room[k, b, filled[k, b] : filled[k, b] + kept.size] = kept
+            filled[k, b] += kept.size
     return True
 
 

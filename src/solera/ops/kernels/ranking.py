@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solera.ops.kernels import engine
-from solera.ops.kernels.program import Unit
+from solera.ops.kernels.program import Inputs, Packed, Unit
 from solera.ops.kernels.recipe import Order
 
 BUCKETS, INSIDE = 1 << 15, 1 << 16
@@ -19,8 +19,8 @@ FULL = 1 << 31
 """Elements after which 32-bit counts are carried over."""
 _ZERO, _BEYOND = -1, -2
 
-Bracket = tuple[tuple[int, ...], ...]
-"""For every row, the first bucket of each range inside which one pass counts exactly."""
+Bracket = tuple[tuple[tuple[int, int], ...], ...]
+"""For every row and rank, the bits of two magnitudes, between which it is to be found."""
 
 Ranks = Callable[[int, int, int], tuple[int, ...]]
 """(row, elements, elements that are not zero) -> wanted positions, 0 being the smallest."""
@@ -36,8 +36,11 @@ Aim = Bracket | Small
 SMALL = 1 << 16
 """Elements up to which selecting is quicker than counting: the tables alone have as many places."""
 
-BRACKET = 4
-"""Buckets in a bracket; each is about 0.6 % wide."""
+DOUBT = 6.0
+"""Half the width of a bracket, in standard deviations of a sample's rank."""
+
+CROWDED = 4
+"""A bracket that keeps more than one in so many numbers is given up."""
 
 
 @dataclass(slots=True)
@@ -70,20 +73,45 @@ class Upper:
 
 @dataclass(slots=True)
 class Bracketed:
-    """Exact counts inside brackets: lower (rows, brackets, width, 64 Ki); what lies below, zeros and elements."""
+    """What brackets hold, for every row and bracket.
+
+    Counts of what lies below, at the lower and at the upper end (where many may be equal), and bits of what lies between.
+    """
 
     bracket: Bracket
     elements: int = 0
-    firsts: NDArray[np.int64] = field(init=False)
-    below: NDArray[np.int64] = field(init=False)
+    kept: int = 0
+    ends: NDArray[np.int64] = field(init=False)
+    counts: NDArray[np.int64] = field(init=False)
     zeros: NDArray[np.int64] = field(init=False)
-    lower: NDArray[np.int64] = field(init=False)
+    inside: list[list[list[NDArray[np.int32]]]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.firsts = np.array(self.bracket, np.int64)
-        self.below = np.zeros_like(self.firsts)
-        self.zeros = np.zeros(len(self.bracket), np.int64)
-        self.lower = np.zeros((*self.firsts.shape, BRACKET, INSIDE), np.int64)
+        rows, ranks = len(self.bracket), len(self.bracket[0])
+        self.ends = np.array(self.bracket, np.int64).reshape(rows, ranks, 2)
+        self.counts = np.zeros((rows, ranks, 3), np.int64)
+        self.zeros = np.zeros(rows, np.int64)
+        self.inside = [[[] for _ in range(ranks)] for _ in range(rows)]
+
+    def keep(self, room: NDArray[np.int32], filled: NDArray[np.int64]) -> None:
+        """Take what one block put between the ends: room (rows, brackets, elements), the first `filled` of each."""
+        self.kept += int(filled.sum())
+        for row, lists in enumerate(self.inside):
+            for b, found in enumerate(lists):
+                found.append(room[row, b, : filled[row, b]].copy())
+
+    @property
+    def lost(self) -> bool:
+        """Whether the brackets hold so much that counting is better: the sample was none."""
+        return self.kept > SMALL + self.elements // CROWDED
+
+    def join(self, other: Bracketed) -> None:
+        """Add what another state found with the same brackets."""
+        for name in ("elements", "kept", "counts", "zeros"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.inside = [
+            [a + b for a, b in zip(*rows, strict=True)] for rows in zip(self.inside, other.inside, strict=True)
+        ]
 
     def value(self, row: int, rank: int) -> float | None:
         """The magnitude at a rank; None where no bracket holds it."""
@@ -91,11 +119,16 @@ class Bracketed:
             return 0.0
         if rank >= self.elements:
             return math.inf
-        for first, below, lower in zip(self.firsts[row], self.below[row], self.lower[row], strict=True):
-            running = lower.ravel().cumsum()
-            if below <= rank < below + running[-1]:
-                bits = (int(first) << 16) + int(np.searchsorted(running, rank - below, side="right"))
-                return float(np.array(bits, np.int32).view(np.float32))
+        for b, (low, high) in enumerate(self.ends[row]):
+            below, at_low, at_high = self.counts[row, b]
+            between = np.concatenate([*self.inside[row][b], np.empty(0, np.int32)])
+            place = rank - int(below) - int(at_low)
+            if -at_low <= place < 0:
+                return _float(low)
+            if 0 <= place < between.size:
+                return _float(np.partition(between, place)[place])
+            if between.size <= place < between.size + at_high:
+                return _float(high)
         return None
 
 
@@ -129,13 +162,25 @@ class Gathered:
 
     def values(self, row: int, ranks: Ranks) -> tuple[float, ...]:
         """The magnitudes at the ranks that are wanted of a row."""
-        bits = np.concatenate([block[row] for block in self.blocks] or [np.empty(0, np.int32)])
+        bits = self._row(row)
         wanted = ranks(row, bits.size, int(np.count_nonzero(bits)))
         inside = sorted({rank for rank in wanted if 0 <= rank < bits.size})
         if inside:
             bits.partition(inside)
         found = bits.view(np.float32)
         return tuple(0.0 if rank < 0 else math.inf if rank >= bits.size else float(found[rank]) for rank in wanted)
+
+    def around(self, row: int, ranks: Ranks) -> tuple[tuple[int, int], ...]:
+        """Bits of magnitudes on both sides of the ranks that are wanted of a row, as far off as a sample may err."""
+        bits = np.sort(self._row(row))
+        n = bits.size
+        wanted = ranks(row, n, int(np.count_nonzero(bits)))
+        off = [int(DOUBT * math.sqrt(max(rank, 1) * max(n - rank, 1) / n)) + 2 for rank in wanted]
+        ends = [(max(rank - d, 0), min(rank + d, n - 1)) for rank, d in zip(wanted, off, strict=True)]
+        return tuple((int(bits[min(low, n - 1)]), int(bits[max(high, 0)])) for low, high in ends)
+
+    def _row(self, row: int) -> NDArray[np.int32]:
+        return np.concatenate([block[row] for block in self.blocks] or [np.empty(0, np.int32)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +205,7 @@ class OrderFold:
             return engine.gather(*given, state.more(unit.inputs.elements))
         if isinstance(state, Bracketed):
             state.elements += unit.inputs.elements
-            return engine.count_bracket(*given, state.firsts, state.below, state.zeros, state.lower)
+            return _bracketed(given, state)
         if isinstance(state, Lower):
             return engine.count_inside(*given, state.rows, state.buckets, state.tables)
         state.carry(unit.inputs.elements)
@@ -175,8 +220,10 @@ class OrderFold:
             left.total = left.total + right.counts()
             left.zeros += right.zeros
             return left
-        for name in ("tables",) if isinstance(left, Lower) else ("elements", "below", "zeros", "lower"):
-            setattr(left, name, getattr(left, name) + getattr(right, name))
+        if isinstance(left, Bracketed):
+            left.join(right)
+            return left
+        left.tables = left.tables + right.tables
         return left
 
     def finish(self, round_: int, state: Upper | Lower) -> Any:  # noqa: ARG002
@@ -190,7 +237,7 @@ class OrderFold:
         """The magnitudes, after a pass over a small tensor or with a bracket that held; else None."""
         if isinstance(state, Gathered):
             return tuple(state.values(row, self.wants.ranks) for row in range(state.rows))
-        if not isinstance(state, Bracketed):
+        if not isinstance(state, Bracketed) or state.lost:
             return None
         found = tuple(
             tuple(state.value(row, rank) for rank in self.wants.ranks(row, state.elements, state.elements - int(none)))
@@ -198,11 +245,9 @@ class OrderFold:
         )
         return None if any(value is None for values in found for value in values) else found
 
-    def guess(self, state: Any) -> Bracket:
-        """A bracket from the counts of a sample: around the bucket of every rank."""
-        if not isinstance(state, Upper):
-            return ()
-        return tuple(tuple(max(b - BRACKET // 2, 0) for b, _ in ranks) for ranks in self._places(state))
+    def guess(self, state: Gathered) -> Bracket:
+        """A bracket from a sample: every rank lies between its ends, unless the sample misleads."""
+        return tuple(state.around(row, self.wants.ranks) for row in range(state.rows))
 
     def _places(self, state: Upper) -> tuple[tuple[tuple[int, int], ...], ...]:
         below = state.counts().cumsum(1)
@@ -222,8 +267,22 @@ def _bucket(below: NDArray[np.int64], rank: int) -> tuple[int, int]:
     return bucket, rank - (int(below[bucket - 1]) if bucket else 0)
 
 
+def _bracketed(given: tuple[Inputs, Packed, int, int], state: Bracketed) -> bool:
+    if state.lost:
+        return True
+    room = np.empty((*state.counts.shape[:2], given[0].elements), np.int32)
+    filled = np.zeros(state.counts.shape[:2], np.int64)
+    fine = engine.count_bracket(*given, state.ends, state.counts, state.zeros, room, filled)
+    state.keep(room, filled)
+    return fine
+
+
+def _float(bits: int) -> float:
+    return float(np.array(bits, np.int32).view(np.float32))
+
+
 def _value(tables: Any, row: int, bucket: int, rank: int) -> float:
     if bucket < 0:
         return 0.0 if bucket == _ZERO else math.inf
     lower, _ = _bucket(tables[row, bucket].cumsum(), rank)
-    return float(np.array(bucket << 16 | lower, np.int32).view(np.float32))
+    return _float(bucket << 16 | lower)

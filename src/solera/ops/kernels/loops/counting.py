@@ -44,29 +44,35 @@ def tally(row, places, upper, zeros):
 
 
 @njit(**OPTIONS)
-def bracketed(row, sizes, words, flags, first, below, lower):
-    """Count exactly what falls into the buckets [first, first + len(lower)), and how much lies below them.
+def bracketed(row, sizes, words, flags, ends, counts, found):
+    """Keep what lies between the ends in `found`, and count what lies below and at them; returns (kept, zeros).
 
-    Few numbers fall in, so eight at a time are looked at together (`flags` are the bytes of `words`) and mostly passed.
+    Few numbers are kept, so eight at a time are looked at together (`flags` are the bytes of `words`) and mostly passed.
     """
     n = row.shape[0]
-    start = np.int32(first) << np.int32(16)
-    width = np.uint32(lower.shape[0]) << np.uint32(16)
-    under = np.int32(0)
+    low, high = np.int32(ends[0]), np.int32(ends[1])
+    under, first, last, none = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
     for i in range(n):
         size = bits_of(row[i]) & np.int32(0x7FFFFFFF)
         sizes[i] = size
-        under += np.int32(1) if size < start else np.int32(0)
-        flags[i] = np.uint8(1) if np.uint32(np.uint32(size) - np.uint32(start)) < width else np.uint8(0)
-    below[0] += under
-    for at in range(n // 8):
+        under += np.int32(1) if size < low else np.int32(0)
+        first += np.int32(1) if size == low else np.int32(0)
+        last += np.int32(1) if size == high else np.int32(0)
+        none += np.int32(1) if size == 0 else np.int32(0)
+        flags[i] = np.uint8(1) if (size > low) & (size < high) else np.uint8(0)
+    counts[0] += under
+    counts[1] += first
+    counts[2] += last if high > low else np.int32(0)
+    for i in range(n, (n + 7) // 8 * 8):
+        flags[i] = np.uint8(0)
+    kept = 0
+    for at in range((n + 7) // 8):
         if words[at] != 0:
             for i in range(8 * at, 8 * at + 8):
                 if flags[np.uint64(i)] != 0:
-                    size = np.uint32(sizes[np.uint64(i)]) - np.uint32(start)
-                    lower[size >> np.uint32(16), size & np.uint32(0xFFFF)] += 1
-    if n % 8:
-        inside(sizes[n // 8 * 8 : n], first, lower)
+                    found[kept] = sizes[np.uint64(i)]
+                    kept += 1
+    return kept, none
 
 
 @njit(**OPTIONS)
@@ -115,26 +121,25 @@ def gather(n, start, reading, program, of, found):
 
 
 @njit(**OPTIONS)
-def count_bracket(n, start, reading, program, of, firsts, below, zeros, lower):
-    """Exact counts inside brackets (rows, brackets) and numbers below them; returns whether all input is finite."""
+def count_bracket(n, start, reading, program, of, ends, counts, zeros, room, filled):
+    """What lies between `ends` (rows, brackets, 2), below and at them; returns whether all input is finite."""
     models, tile = models_of(reading), tile_of(program[6])
     T = np.empty((models, tile), np.float32)
     base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
-    bits, words = np.empty(tile, np.int32), np.empty(tile // 8 + 1, np.uint64)
+    sizes, words = np.empty(tile, np.int32), np.empty(tile // 8 + 1, np.uint64)
     flags = words.view(np.uint8)
     for at in range(0, n, tile):
         m = min(tile, n - at)
         if not prepare(T, base, one, two, at, m, start, reading, program):
             return False
         derived(T, m, of, program[6], one, two)
-        for k in range(firsts.shape[0]):
-            row = two[:m] if of > 0 else T[k, :m]
-            none = np.int32(0)
-            for i in range(m):
-                none += np.int32(1) if row[i] == 0 else np.int32(0)
+        for k in range(ends.shape[0]):
+            row, none = two[:m] if of > 0 else T[k, :m], 0
+            for b in range(ends.shape[1]):
+                free = room[k, b, filled[k, b] :]
+                kept, none = bracketed(row, sizes, words, flags, ends[k, b], counts[k, b], free)
+                filled[k, b] += kept
             zeros[k] += none
-            for b in range(firsts.shape[1]):
-                bracketed(row, bits, words, flags, firsts[k, b], below[k, b : b + 1], lower[k, b])
     return True
 
 
