@@ -18,7 +18,7 @@ from solera.testbeds.stages import Tell
 
 Kind = Literal["mixtral", "qwen3"]
 EXPERTS, CHOSEN = 8, 2
-BALANCE = 0.01
+BALANCE = 0.02
 """Weight of the loss that spreads tokens over experts."""
 
 

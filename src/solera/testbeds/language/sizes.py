@@ -94,11 +94,14 @@ def _sizes(
     hard: Difficulty,
     expert: Training,
     scratch: Training,
+    slow: Mapping[str, Training] | None = None,
     **others: object,
 ) -> Sizes:
+    """All of a size; `slow` are the trainings of experts that need one of their own."""
     asked = _asked(hard, easy)
     start = {"recall": (Source("recall", easy["recall"]),)}
-    jobs = {n: Job(a, expert, scratch, start.get(n, ())) for n, a in asked.items()}
+    own = slow or {}
+    jobs = {n: Job(a, own.get(n, expert), scratch, start.get(n, ())) for n, a in asked.items()}
     return Sizes(
         mixture=_mixture(easy),
         jobs=jobs,
@@ -145,6 +148,10 @@ def small() -> Sizes:
         _HARD,
         Training(steps=350, rate=1.5e-4),
         Training(steps=900, rate=2e-3, warmup=50, hold=0.6),
+        {
+            "instruction": Training(steps=400, rate=4e-4, hold=0.5),
+            "language": Training(steps=900, rate=8e-4, hold=0.5),
+        },
         shape=Shape(128, 352, 4),
         narrow=Shape(64, 176, 8),
         vocabulary=512,
