@@ -1,4 +1,4 @@
-"""learn statistics: measure models with data, for methods that ask for it."""
+"""learn statistics, learn coefficients: what merges can use, measured and learnt with data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from solera.learn.statistics import Batch, Cut, Measurement
     from solera.types import ModelRef
 
-app = typer.Typer(no_args_is_help=True, help="Measure and learn what merges can use: statistics of models.")
+app = typer.Typer(no_args_is_help=True, help="Measure and learn what merges can use: statistics, coefficients.")
 
 
 @app.command("statistics")
@@ -66,6 +66,109 @@ def statistics(
     passed = [kind for kind in wanted if kind not in ("second_moment", "merged_gram")]
     found += _measured(refs, fed, folders, named, passed, memory_bytes(memory), seed, silent=as_json) if passed else []
     _show(found, as_json=as_json)
+
+
+@app.command("coefficients")
+@guarded
+def coefficients(
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(help="Models and their base; default: all experts of --testbed.", show_default=False),
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for recipe and artefact.")],
+    method: Annotated[str, typer.Option(help="A learner: see `solera learn list`.")] = "adamerging",
+    granularity: Annotated[
+        str | None, typer.Option(help="One coefficient per task, layer or tensor.", show_default=False)
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="As for `learn statistics`; one for each model, in order.", show_default=False),
+    ] = None,
+    testbed: Annotated[str, typer.Option(help="Take inputs of this testbed's tasks.", show_default=False)] = "",
+    part: Annotated[str, typer.Option(help="Of the testbed: train, validation or test.")] = "train",
+    testbed_size: Annotated[str, typer.Option(help="Size of the testbed.")] = "small",
+    testbed_seed: Annotated[int, typer.Option(help="Its seed.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of built testbeds; default the user's.", show_default=False)
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Examples of a task at most.", show_default=False)] = None,
+    length: Annotated[int, typer.Option(min=1, help="Tokens of an example at most.")] = 512,
+    steps: Annotated[int | None, typer.Option(help="Of the optimizer.", show_default=False)] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate.", show_default=False)] = None,
+    init: Annotated[float | None, typer.Option(help="Where coefficients start.", show_default=False)] = None,
+    batch: Annotated[int | None, typer.Option(help="Examples in one batch.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the order of examples.", show_default=False)] = None,
+    heads: Annotated[str | None, typer.Option(help="merged, or own: every task its expert's.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many checks without a better loss.", show_default=False)
+    ] = None,
+    held_out: Annotated[
+        float | None, typer.Option(help="Check on this share of the examples.", show_default=False)
+    ] = None,
+    keep: Annotated[str | None, typer.Option(help="Coefficients of the last step, or the best check.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting: NAME=VALUE.", show_default=False)
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(help="Roles or names that keep the base's values; `nothing`.", show_default=False),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="In which the model runs.")] = "float32",
+    device: Annotated[str, typer.Option(help="On which it runs.")] = "cpu",
+    recompute: Annotated[bool, typer.Option("--recompute", help="Compute activations twice, hold them once.")] = False,
+    memory: Memory = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a target that is not empty.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn a merge's coefficients on data without labels; the result is a recipe.
+
+    solera learn coefficients recipe.yaml --data a.jsonl --data b.jsonl -o learnt
+    solera learn coefficients --testbed vision-8 --part test --method adamerging --granularity tensor -o learnt
+    solera merge learnt/recipe.yaml OUT
+
+    A run that was stopped goes on with the same command.
+    """
+    from solera.cli import coefficients as learning
+    from solera.cli.progress import display
+    from solera.learn.coefficients import learn
+    from solera.learn.coefficients.learning import DEFAULT_MEMORY
+
+    asked = learning.Asked(
+        recipe, tuple(data or ()), testbed, testbed_size, testbed_seed, learning.part_of(part), cache, samples, length
+    )
+    own = {"granularity": granularity, "steps": steps, "rate": rate, "init": init, "batch": batch, "seed": seed}
+    own |= {"heads": heads, "patience": patience, "held_out": held_out, "keep": keep}
+    more = {"memory": memory_bytes(memory) or DEFAULT_MEMORY, "dtype": dtype, "device": device, "recompute": recompute}
+    changes, frozen = learning.settings_of(setting or [], own), learning.matches_of(freeze or [])
+    job = learning.job_of(asked, method, changes, out, frozen=frozen, **more)
+    with display(silent=as_json) as listener:
+        result = learn(job, on_event=listener, force=force)
+    if as_json:
+        say_json(learning.as_plain(result))
+    else:
+        say(learning.as_lines(result))
+
+
+@app.command("list")
+@guarded
+def listed(
+    name: Annotated[
+        str | None, typer.Argument(help="A learner; without it, all are listed.", show_default=False)
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List what learns coefficients, or show one in full."""
+    from solera.cli import coefficients as learning
+    from solera.learn.coefficients.learners import LEARNERS, learner
+
+    cards = [learner(name)] if name else list(LEARNERS.values())
+    if as_json:
+        plain = [learning.card_plain(card) for card in cards]
+        say_json(plain[0] if name else plain)
+    else:
+        say(learning.card_in_full(cards[0]) if name else learning.card_lines(cards))
 
 
 def _kinds(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from solera.errors import BadParameter, nearest
 from solera.recipe.values import Match, StepUse
@@ -24,6 +24,9 @@ Granularity = Literal["task", "layer", "tensor"]
 Bounds = Literal["clamp", "sigmoid", "none"]
 """How a coefficient is kept in [0, 1]: cut off there, squeezed by a sigmoid, or not at all."""
 
+Heads = Literal["merged", "own"]
+Keep = Literal["last", "best"]
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -35,6 +38,7 @@ class Settings:
             are cut, 0 never. restarts: steps of the first cosine, each later one twice as long; 0 keeps the rate.
         batch: examples in one forward pass. batches: forward passes of one step: for every task where `each_task`,
             else in all, tasks taken in turn.
+        together: examples of all tasks in one forward pass at most, of one shape: the same numbers sooner.
         each_task: losses of a step are added over tasks and batches; else they are averaged.
         seed: of the order in which examples are drawn.
         heads: classifiers are merged like everything else, or every task has its expert's own, which nobody trains.
@@ -55,13 +59,14 @@ class Settings:
     batch: int = 16
     batches: int = 2
     each_task: bool = True
+    together: int = 64
     seed: int = 0
-    heads: Literal["merged", "own"] = "merged"
+    heads: Heads = "merged"
     patience: int = 0
     every: int = 10
     tolerance: float = 0.0
     held_out: float = 0.0
-    keep: Literal["last", "best"] = "last"
+    keep: Keep = "last"
     options: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,7 +105,9 @@ class Settings:
 def _limits(said: Settings) -> list[tuple[str, bool, str]]:
     low, high = (0.0, 1.0) if said.bounds != "none" else (float("-inf"), float("inf"))
     strictly = said.bounds == "sigmoid"
+    words = {"granularity": Granularity, "bounds": Bounds, "heads": Heads, "keep": Keep}
     return [
+        *((name, getattr(said, name) in get_args(kind), " or ".join(get_args(kind))) for name, kind in words.items()),
         ("init", low < said.init < high if strictly else low <= said.init <= high, "a number in [0, 1]"),
         ("steps", said.steps >= 1, "1 or more"),
         ("rate", 0 < said.rate < float("inf"), "a number above 0"),
@@ -108,6 +115,7 @@ def _limits(said: Settings) -> list[tuple[str, bool, str]]:
         ("clip", said.clip >= 0, "0 or more"),
         ("batch", said.batch >= 1, "1 or more"),
         ("batches", said.batches >= 1, "1 or more"),
+        ("together", said.together >= 1, "1 or more"),
         ("every", said.every >= 1, "1 or more"),
         ("patience", said.patience >= 0, "0 or more"),
         ("held_out", 0 <= said.held_out < 1, "a share in [0, 1)"),
@@ -143,7 +151,7 @@ class LearnCard:
         layers: name of the option that says whether hidden states are compared, or "".
         vectors: what is done to task vectors before they are weighed: steps of a recipe.
         frozen: what keeps the base's values, unless the user says otherwise.
-        chunks: tensors are cut into pieces by their importance, after a first learning.
+        samples: examples of a task that are taken, where the user does not say.
         deviations: where it differs from paper or official code.
     """
 
@@ -159,7 +167,7 @@ class LearnCard:
     layers: str = ""
     vectors: tuple[StepUse, ...] = ()
     frozen: tuple[Match, ...] = ()
-    chunks: bool = False
+    samples: int = 1024
     deviations: tuple[str, ...] = ()
 
 

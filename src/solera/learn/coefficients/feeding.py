@@ -122,15 +122,19 @@ def parted(pools: Sequence[Pool], share: float, seed: int) -> tuple[tuple[Pool, 
         count, order = round(share * len(pool.rows)), _order(seed, number, -1, len(pool.rows))
         if not 0 < count < len(pool.rows):
             got = f"{len(pool.rows)} examples"
-            raise BadParameter("`held_out` leaves a task without examples.", where=pool.name, got=got, want="more examples")
+            raise BadParameter(
+                "`held_out` leaves a task without examples.", where=pool.name, got=got, want="more examples"
+            )
         held.append(replace(pool, rows=tuple(pool.rows[i] for i in order[:count])))
         learnt.append(replace(pool, rows=tuple(pool.rows[i] for i in order[count:])))
     return tuple(learnt), tuple(held)
 
 
 def drawn(pools: Sequence[Pool], said: Settings, step: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """What one step sees: (task, examples), batch by batch. Every task's examples are gone through in a new order each
-    time; where not every task takes part in every step, tasks take turns.
+    """What one step sees: (task, examples), batch by batch.
+
+    Every task's examples are seen in a new order each time. Where not every task takes part in every step, tasks
+    take turns.
 
     Example:
         >>> rows = (Batch({"x": torch.zeros(1, 1)}),) * 4
@@ -142,7 +146,10 @@ def drawn(pools: Sequence[Pool], said: Settings, step: int) -> Iterator[tuple[in
     for j in range(said.batches):
         for task, pool in enumerate(pools) if said.each_task else [_turn(pools, step * said.batches + j)]:
             nth = step * said.batches + j if said.each_task else (step * said.batches + j) // len(pools)
-            yield task, tuple(_row(pool, said, task, nth * said.batch + i) for i in range(min(said.batch, len(pool.rows))))
+            yield (
+                task,
+                tuple(_row(pool, said, task, nth * said.batch + i) for i in range(min(said.batch, len(pool.rows)))),
+            )
 
 
 def _turn(pools: Sequence[Pool], number: int) -> tuple[int, Pool]:

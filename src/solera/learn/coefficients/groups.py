@@ -51,7 +51,7 @@ def grouping_of(plan: Plan, granularity: Granularity, leaves: Mapping[str, Leaf]
     of: dict[int, int] = {}
     for tensor, task in merged_tasks(plan):
         if id(task) not in of:
-            group = _group(tensor, task, granularity, leaves.get(task.leaf), several=several)
+            group = _group(tensor, granularity, leaves.get(task.leaf), several=several)
             of[id(task)] = groups.setdefault(group, len(groups))
     return Grouping(tuple(groups), of)
 
@@ -64,9 +64,7 @@ def merged_tasks(plan: Plan) -> Iterator[tuple[OutputTensor, LeafTask]]:
                 yield tensor, part.expr
 
 
-def _group(
-    tensor: OutputTensor, task: LeafTask, granularity: Granularity, leaf: Leaf | None, *, several: bool
-) -> Group:
+def _group(tensor: OutputTensor, granularity: Granularity, leaf: Leaf | None, *, several: bool) -> Group:
     if granularity == "tensor":
         return Group(tensor.name, Match(name=glob.escape(tensor.name)))
     if granularity == "task":

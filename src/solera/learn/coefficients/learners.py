@@ -26,6 +26,7 @@ _ALIGNED = Settings(
     batch=1,
     batches=8,
     each_task=False,
+    together=1,
     options={"temperature": 1.0, "hidden": 0.0, "anchor": 5.0},
 )
 _KEPT = (Match(role=("embedding", "head", "norm")), Match(name="*.bias"), Match(name="*vision_model.*"))
@@ -66,6 +67,7 @@ _ALL = (
         anchor="anchor",
         layers="hidden",
         frozen=_KEPT,
+        samples=5,
         deviations=_LENGTH,
         **_EXPERTS,
     ),

@@ -26,7 +26,8 @@ from solera.learn.coefficients.learners import objective_of
 from solera.learn.coefficients.live import Live, open_live
 from solera.learn.coefficients.preparing import prepared
 from solera.learn.coefficients.result import Data, Learnt, Result, Source
-from solera.learn.coefficients.training import Course, Progress, bounded, hidden, resumed, started, train
+from solera.learn.coefficients.state import Progress, resumed
+from solera.learn.coefficients.training import Course, bounded, hidden, started, train
 from solera.learn.coefficients.vectors import Span, Vectors
 from solera.learn.statistics.collecting import silent
 from solera.learn.statistics.contract import Listener, extent_of
@@ -127,7 +128,9 @@ class _Learner:
                 "merge": recipe_digest(self.recipe),
                 "models": [source.digest for source in self.sources],
                 "data": [extent_of(list(pool.rows)).digest for pool in self.pools],
-                "settings": {n: v for n, v in self.job.said.plain().items() if n not in ("steps", "patience", "keep")},
+                "settings": {
+                    n: v for n, v in self.job.said.plain().items() if n not in ("steps", "patience", "keep", "together")
+                },
             }
         )
 
@@ -204,7 +207,9 @@ def recompute(model: nn.Module) -> None:
     from solera.errors import PlanError
 
     if not getattr(model, "supports_gradient_checkpointing", False):
-        raise PlanError("This model cannot compute activations again.", got=type(model).__name__, fix="leave --recompute out")
+        raise PlanError(
+            "This model cannot compute activations again.", got=type(model).__name__, fix="leave --recompute out"
+        )
     enable: Callable[..., None] = model.gradient_checkpointing_enable  # type: ignore[assignment]
     enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     for module in model.modules():

@@ -133,7 +133,9 @@ def open_live(
     if lost:
         got = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
         want = "a live model of the same leaves as the files"
-        raise PlanError("The architecture is not supported: tensors have no place in the live model.", got=got, want=want)
+        raise PlanError(
+            "The architecture is not supported: tensors have no place in the live model.", got=got, want=want
+        )
     _empty(model, tensors)
     return Live(model, tensors, vectors, grouping)
 

@@ -70,7 +70,9 @@ def _check_method(node: Merge, card: LearnCard) -> None:
         raise PlanError("The steps are given twice.", where=node.where, got=node.title, fix=fix)
     every = (node.parameters, *(use.parameters for use in node.steps))
     if any(values.get("normalize") for values in every):
-        raise PlanError("Coefficients that are divided by their sum cannot be learnt.", where=node.where, fix="remove `normalize`")
+        raise PlanError(
+            "Coefficients that are divided by their sum cannot be learnt.", where=node.where, fix="remove `normalize`"
+        )
 
 
 def _check_rules(node: Merge) -> None:

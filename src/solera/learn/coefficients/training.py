@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from solera.errors import NonFinite, TargetInUse
+from solera.errors import NonFinite
 from solera.learn.coefficients.contract import Answer, LearnCard, Objective, Settings
 from solera.learn.coefficients.experts import Experts, with_heads
-from solera.learn.coefficients.feeding import Pool, drawn
+from solera.learn.coefficients.feeding import Pool, drawn, joined
 from solera.learn.coefficients.live import Live, Weights
+from solera.learn.coefficients.state import Progress, keep
 from solera.learn.statistics.contract import Listener
 from solera.types import Event
-
-STATE = "state.safetensors"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,23 +34,6 @@ class Course:
     experts: Experts = field(default_factory=Experts)
     frozen: Tensor | None = None
     """(groups, models), true where a coefficient stays where it starts."""
-
-
-@dataclass(eq=False)
-class Progress:
-    """Everything that changes, and is kept between runs.
-
-    `losses`: of every step. `checks`: (step, loss) of every check. `best`: coefficients of the best check.
-    """
-
-    raw: Tensor
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
-    checks: list[tuple[int, float]] = field(default_factory=list)
-    best: Tensor | None = None
-    waited: int = 0
-    stopped: str = ""
 
 
 def started(course: Course, rows: int) -> Progress:
@@ -77,8 +57,7 @@ def bounded(raw: Tensor, said: Settings) -> Tensor:
 
 
 def rate_at(said: Settings, step: int) -> float:
-    """The learning rate of a step: constant, or a cosine down to a tenth that starts anew after `restarts` steps, then
-    after twice as many.
+    """The learning rate of a step: constant, or cosines to a tenth of it, each twice as long as the one before.
 
     Example:
         >>> said = Settings(rate=1.0, restarts=2)
@@ -118,11 +97,9 @@ def _step(course: Course, progress: Progress) -> float:
     coefficients = bounded(progress.raw, said)
     weights = live.weights(coefficients)
     loose = {name: value.detach().requires_grad_() for name, value in weights.items()}
-    losses = [
-        _scored(course, loose, pool, chosen, progress.step)
-        for pool, chosen in ((course.pools[task], rows) for task, rows in drawn(course.pools, said, progress.step))
-    ]
-    share = 1.0 if said.each_task else 1 / len(losses)
+    draws = [Draw(course.pools[task], rows) for task, rows in drawn(course.pools, said, progress.step)]
+    losses = [_scored(course, loose, group, progress.step) for group in together(course, draws)]
+    share = 1.0 if said.each_task else 1 / len(draws)
     gradients = [_gradient(loose.pop(name)) * share for name in weights]
     anchor = _anchor(course, coefficients)
     progress.optimizer.zero_grad()
@@ -152,20 +129,70 @@ def _move(course: Course, progress: Progress) -> None:
             raw.copy_(torch.where(course.frozen, before, raw))
 
 
-def _scored(course: Course, weights: Weights, pool: Pool, chosen: Sequence[int], step: int) -> float:
-    """Loss of one batch; its gradients are added at the weights."""
-    expert = course.experts.answer(pool, chosen) if course.card.experts else None
+@dataclass(frozen=True, slots=True, eq=False)
+class Draw:
+    """Some examples of one task: one batch of the objective."""
+
+    pool: Pool
+    rows: Sequence[int]
+
+
+def together(course: Course, draws: Sequence[Draw]) -> Iterator[list[Draw]]:
+    """Batches that go through the model in one pass: neighbours of equal shape, without heads of their own."""
+    group: list[Draw] = []
+    for draw in draws:
+        size = sum(len(one.rows) for one in group) + len(draw.rows)
+        if group and (course.experts.heads or size > course.said.together or not _alike(group[0], draw)):
+            yield group
+            group = []
+        group.append(draw)
+    if group:
+        yield group
+
+
+def _alike(one: Draw, other: Draw) -> bool:
+    """Whether no padding comes in by joining two batches."""
+    shapes = {
+        tuple((name, value.shape[1:]) for name, value in draw.pool.rows[i].inputs.items())
+        for draw in (one, other)
+        for i in draw.rows
+    }
+    return len(shapes) == 1
+
+
+def _scored(course: Course, weights: Weights, group: Sequence[Draw], step: int) -> float:
+    """Sum of the losses of some batches in one pass; its gradients are added at the weights."""
+    rows = [draw.pool.rows[i] for draw in group for i in draw.rows]
+    batch = replace(joined(rows), answers=None)
 
     def score(answer: Answer) -> Tensor:
-        loss = course.objective(answer, expert, course.said.options)
-        if not bool(torch.isfinite(loss)):
-            fix = "lower --rate, or look at the data and at the experts on it"
-            where = f"step {step + 1}, {pool.name}"
-            raise NonFinite("The loss is not finite.", where=where, got=float(loss), want="a number", fix=fix)
-        return loss
+        losses, start = [], 0
+        for draw in group:
+            losses.append(_loss(course, cut(answer, draw, start), draw, step))
+            start += len(draw.rows)
+        return torch.stack(losses).sum()
 
-    given = with_heads(weights, course.experts.heads.get(pool.expert, {}))
-    return course.live.loss(given, pool.batch(chosen), score, hidden=hidden(course))
+    given = with_heads(weights, course.experts.heads.get(group[0].pool.expert, {}))
+    return course.live.loss(given, batch, score, hidden=hidden(course))
+
+
+def cut(answer: Answer, draw: Draw, start: int) -> Answer:
+    """What a model says of one batch among several, on the logits that can answer."""
+    inside = slice(start, start + len(draw.rows))
+    answers = draw.pool.rows[0].answers
+    logits = answer.logits[inside] if answers is None else answer.logits[inside][..., answers]
+    real = None if answer.real is None else answer.real[inside]
+    return Answer(logits, real, tuple(state[inside] for state in answer.hidden))
+
+
+def _loss(course: Course, answer: Answer, draw: Draw, step: int) -> Tensor:
+    expert = course.experts.answer(draw.pool, draw.rows) if course.card.experts else None
+    loss = course.objective(answer, expert, course.said.options)
+    if not bool(torch.isfinite(loss)):
+        fix = "lower --rate, or look at the data and at the experts on it"
+        where = f"step {step + 1}, {draw.pool.name}"
+        raise NonFinite("The loss is not finite.", where=where, got=float(loss.detach()), want="a number", fix=fix)
+    return loss
 
 
 def hidden(course: Course) -> bool:
@@ -186,7 +213,7 @@ def _anchor(course: Course, coefficients: Tensor) -> Tensor:
 def check(course: Course, progress: Progress) -> None:
     """Look whether the loss got better; remember the best, and stop after too long a wait."""
     said = course.said
-    loss = held_out_loss(course, progress.raw) if course.held_out else _recent(progress)
+    loss = held_out_loss(course, progress.raw, progress.step) if course.held_out else _recent(progress)
     best = min((value for _, value in progress.checks), default=math.inf)
     progress.checks.append((progress.step, loss))
     if loss < best - said.tolerance:
@@ -204,64 +231,13 @@ def _recent(progress: Progress) -> float:
 
 
 @torch.no_grad()
-def held_out_loss(course: Course, raw: Tensor) -> float:
+def held_out_loss(course: Course, raw: Tensor, step: int = 0) -> float:
     """Mean over tasks of the loss on the examples that nothing is learnt from."""
     weights = course.live.weights(bounded(raw, course.said))
     each = []
     for pool in course.held_out:
         cuts = range(0, len(pool.rows), course.said.batch)
         rows = [range(i, min(len(pool.rows), i + course.said.batch)) for i in cuts]
-        each.append(math.fsum(_scored(course, weights, pool, part, -1) * len(part) for part in rows) / len(pool.rows))
+        losses = (_scored(course, weights, [Draw(pool, part)], step) * len(part) for part in rows)
+        each.append(math.fsum(losses) / len(pool.rows))
     return math.fsum(each) / len(each)
-
-
-def keep(progress: Progress, place: Path, key: str) -> None:
-    """Write what a later run needs, under another name that is exchanged at the end."""
-    from safetensors.torch import save_file
-
-    found = progress.optimizer.state_dict()["state"].get(0, {})
-    tensors = {f"optimizer.{name}": value for name, value in found.items()}
-    tensors |= {"raw": progress.raw.detach()} | ({} if progress.best is None else {"best": progress.best})
-    plain = {name: getattr(progress, name) for name in ("step", "losses", "checks", "waited", "stopped")}
-    place.mkdir(parents=True, exist_ok=True)
-    staged = place / f"{STATE}.partial"
-    contiguous = {name: value.contiguous() for name, value in tensors.items()}
-    save_file(contiguous, staged, {"key": key, "progress": json.dumps(plain)})
-    staged.replace(place / STATE)
-
-
-def resumed(progress: Progress, place: Path, key: str) -> Progress:
-    """What an earlier run kept in `place`, else the progress given.
-
-    Raises:
-        TargetInUse: what is kept belongs to other models, data or settings.
-    """
-    from safetensors import safe_open
-
-    if not (place / STATE).exists():
-        return progress
-    with safe_open(place / STATE, "pt") as file:
-        about: Mapping[str, str] = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
-    if about["key"] != key:
-        fix = "choose another folder, or --force to start anew"
-        got = differing(about["key"], key)
-        raise TargetInUse("The folder holds another learning that was not finished.", where=place, got=got, fix=fix)
-    plain: dict[str, Any] = json.loads(about["progress"])
-    with torch.no_grad():
-        progress.raw.copy_(tensors["raw"])
-    prefix = "optimizer."
-    state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    kept = progress.optimizer.state_dict()
-    progress.optimizer.load_state_dict({**kept, "state": {0: state} if state else {}})
-    progress.best = tensors.get("best")
-    plain["checks"] = [(int(step), float(loss)) for step, loss in plain["checks"]]
-    for name, value in plain.items():
-        setattr(progress, name, value)
-    return progress
-
-
-def differing(before: str, after: str) -> str:
-    """What two keys differ in."""
-    old, new = json.loads(before), json.loads(after)
-    return "other " + ", ".join(name for name in new if old.get(name) != new[name])
