@@ -6,6 +6,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
@@ -94,8 +95,9 @@ def start_proxy(host: str, port: int) -> Proxy:
                     self.send_header(name, value)
             length = {name.lower(): value for name, value in headers}.get("content-length", str(len(data)))
             self.send_header("Content-Length", length)
-            self.end_headers()
-            self.wfile.write(data[: len(data) // 2] if cut else data)
+            with suppress(ConnectionError):  # some do not wait
+                self.end_headers()
+                self.wfile.write(data[: len(data) // 2] if cut else data)
             self.close_connection = self.close_connection or cut
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass  # noqa: N815

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from solera.app.inspecting import BLOCK
 from solera.arch import Leaf, identify
 from solera.checkpoints import FileReader, open_checkpoint
-from solera.checkpoints.contract import Checkpoint
+from solera.checkpoints.contract import Checkpoint, Source
+from solera.execute.announcing import announce_sources
 from solera.types import ModelRef
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ def diff(a: str | Path | ModelRef, b: str | Path | ModelRef) -> dict[str, Any]:
     left, right = _leaves(one), _leaves(two)
     common = [name for name in left if name in right]
     shapes = {n: [list(left[n].shape), list(right[n].shape)] for n in common if left[n].shape != right[n].shape}
-    gaps = {n: _gap(one, left[n], two, right[n]) for n in common if n not in shapes}
+    alike = [n for n in common if n not in shapes]
+    with FileReader() as reader:
+        announce_sources(reader, (_span(*at, n) for n in alike for at in ((one, left), (two, right))))
+        gaps = {n: _gap(reader, one, left[n], two, right[n]) for n in alike}
     found: dict[str, Any] = {
         "a": str(one.ref),
         "b": str(two.ref),
@@ -95,16 +99,20 @@ def _leaves(checkpoint: Checkpoint) -> dict[str, Leaf]:
     return {leaf.name: leaf for leaf in architecture.leaves(checkpoint.specs, checkpoint.config)}
 
 
-def _gap(one: Checkpoint, left: Leaf, two: Checkpoint, right: Leaf) -> Gap:
+def _span(model: Checkpoint, leaves: Mapping[str, Leaf], name: str) -> tuple[Source, int, int]:
+    leaf = leaves[name]
+    return model.table[leaf.tensor], leaf.start, leaf.start + math.prod(leaf.shape)
+
+
+def _gap(reader: FileReader, one: Checkpoint, left: Leaf, two: Checkpoint, right: Leaf) -> Gap:
     """Stream one leaf of both models."""
     total = Gap()
     size = math.prod(left.shape)
-    with FileReader() as reader:
-        for low in range(0, size, BLOCK):
-            high = min(low + BLOCK, size)
-            x = one.table[left.tensor].read(reader, left.start + low, left.start + high)
-            y = two.table[right.tensor].read(reader, right.start + low, right.start + high)
-            total = total.plus(_block(x, y))
+    for low in range(0, size, BLOCK):
+        high = min(low + BLOCK, size)
+        x = one.table[left.tensor].read(reader, left.start + low, left.start + high)
+        y = two.table[right.tensor].read(reader, right.start + low, right.start + high)
+        total = total.plus(_block(x, y))
     return total
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from solera.arch import Leaf, identify
 from solera.checkpoints import FileReader, Source, open_checkpoint
 from solera.checkpoints.contract import Checkpoint
+from solera.execute.announcing import announce_sources
 from solera.types import ModelRef
 
 BLOCK = 4_194_304
@@ -21,7 +22,7 @@ def inspect(model: str | Path | ModelRef, *, digests: bool = False) -> dict[str,
     """Describe a model: architecture, totals, and a row per tensor with its leaves' roles and layers.
 
     Args:
-        model: folder, file, Hub id, ``model+adapter``.
+        model: folder, file, Hub id, address, ``model+adapter``.
         digests: also the BLAKE2b digest of every tensor's bytes as they would be written; reads the whole model.
 
     Returns:
@@ -77,6 +78,8 @@ def _table(checkpoint: Checkpoint, leaves: Iterable[Leaf], *, digests: bool) -> 
     for leaf in leaves:
         held.setdefault(leaf.tensor, []).append(leaf)
     with FileReader() as reader:
+        if digests:
+            announce_sources(reader, ((source, 0, source.spec.numel) for source in checkpoint.table.values()))
         return [
             {
                 "name": name,

@@ -14,6 +14,7 @@ from solera.app.recording import record
 from solera.app.report import MergeReport
 from solera.app.side import write_beside
 from solera.checkpoints import FileReader, index_json, layout
+from solera.checkpoints.remote.address import as_address
 from solera.checkpoints.shards import ShardLayout
 from solera.errors import Interrupted, NonFinite, SoleraError, SourceChanged
 from solera.execute.artefacts import write_artefacts
@@ -46,11 +47,12 @@ def merge(
     address: str | None = None,
     workers: int | None = None,
 ) -> MergeReport:
-    """Merge models by a recipe into the folder `out`, all at once or not at all.
+    """Merge models by a recipe into the folder (or to the address) `out`, all at once or not at all.
 
     Args:
         recipe: a `Recipe`, or the path of a recipe file (native or mergekit).
-        out: target folder. Must not exist or be empty, unless `force`; then it stays whole until the new one is ready.
+        out: target folder, or ``s3://bucket/prefix`` (``gs://``, ``az://``; extra `remote`). Must not exist
+            or be empty, unless `force`; then it stays whole until the new one is ready.
         force: replace a target that is not empty.
         threads: workers; default the cores of this machine. The result does not depend on it.
         memory: bytes that the run, or each worker of a cluster, may hold above an idle process; default 512 MiB.
@@ -71,9 +73,20 @@ def merge(
     check_backend(backend, threads=threads, address=address, workers=workers)
     count = (threads or os.cpu_count() or 1) if backend == "threads" else 1
     listener(Event("started", "plan"))
+    if place := as_address(out):
+        from solera.app.uploading_target import check_address
+
+        check_address(place, backend)
     planned = plan(recipe, memory=memory, threads=count)
     for warning in planned.warnings:
         listener(Event("warning", "plan", warning))
+    if place:
+        from solera.app.uploading import upload_merge
+
+        shape = shape_for(planned.outputs, memory or DEFAULT_MEMORY, count)
+        with opened(backend, count) as crew:
+            report = upload_merge(planned, place, shape, crew, listener, force=force, resume=resume, began=began)
+        return _told(planned, report, listener)
     if resume and (finished := already_made(planned, Path(out), began)):
         return finished
     with claimed(Path(out), force=force, keep=_needed(planned)) as staging:
@@ -89,6 +102,11 @@ def merge(
                 listener(Event("warning", "staging", f"what was finished is kept in {staging.root} for --resume"))
             raise
         commit(staging)
+    return _told(planned, report, listener)
+
+
+def _told(planned: Plan, report: MergeReport, listener: Listener) -> MergeReport:
+    """Record a finished merge, and say so."""
     record(planned, report, listener)
     listener(Event("finished", "merge", str(report.out), data=report.to_json()))
     return report
@@ -121,7 +139,7 @@ def _run(
     past = read_journal(staging.journal, planned.digest) if resume else None
     if past is None:
         _empty(staging)
-    shards = _shards(planned)
+    shards = shards_of(planned)
     check_space(staging.target, sum(s.size for s in shards), present=_present(staging))
     journal = Journal(staging.journal, planned.digest, fresh=past is None)
     reader = FileReader()
@@ -141,7 +159,7 @@ def _run(
         reader.close()
     for note in notes:
         listener(Event("warning", "files", note))
-    return _report(planned, staging, outcome, result, notes, began)
+    return report_of(planned, staging, outcome, result, notes, began)
 
 
 def _empty(staging: Staging) -> None:
@@ -155,7 +173,8 @@ def _present(staging: Staging) -> int:
     return sum(p.stat().st_blocks * 512 for p in staging.model.rglob("*") if p.is_file())
 
 
-def _shards(planned: Plan) -> tuple[ShardLayout, ...]:
+def shards_of(planned: Plan) -> tuple[ShardLayout, ...]:
+    """Where every output tensor of a plan lies in its files."""
     specs = {t.name: TensorSpec(t.dtype, t.shape) for t in planned.outputs}
     metadata = {
         "format": "pt",
@@ -184,9 +203,10 @@ def output_digest(planned: Plan, outcome: Outcome) -> str:
     return hasher.hexdigest()
 
 
-def _report(
+def report_of(
     planned: Plan, staging: Staging, outcome: Outcome, result: str, notes: tuple[str, ...], began: float
 ) -> MergeReport:
+    """What a run did, as a value; the files are those that are staged now."""
     return MergeReport(
         out=staging.target,
         tensors=dict(Counter(t.status for t in planned.outputs)),

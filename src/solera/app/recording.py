@@ -10,11 +10,12 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from solera import catalog
 from solera.catalog import Input, Merge, Model, Tensor
+from solera.checkpoints.remote.address import is_address
 from solera.errors import CorruptFile, NotFound, SoleraError
 from solera.reconcile import MANIFEST, RECIPE_FILE
 from solera.types import DType, Event
@@ -151,14 +152,14 @@ def facts_of(folder: Path) -> Merge:
 def _made(planned: Plan, report: MergeReport) -> Merge:
     from solera.checkpoints import open_checkpoint
     from solera.plan.expressions import tasks_of
-    from solera.recipe import digest
+    from solera.recipe import digest, to_yaml
 
     now, base = datetime.now(UTC).isoformat(timespec="seconds"), str(planned.recipe.merge.base or "")
     calls = Counter(task.call.title for t in planned.outputs for p in t.parts for task in tasks_of(p.expr))
     cost = {name: getattr(planned.cost, name) for name in ("passes", "read_bytes", "write_bytes", "memory_bytes")}
     return Merge(
-        output=_model(report.out.name, open_checkpoint(report.out), plan=planned.digest, seen=now),
-        folder=str(report.out.absolute()),
+        output=_model(PurePath(report.out).name, open_checkpoint(report.out), plan=planned.digest, seen=now),
+        folder=str(report.out),
         host=socket.gethostname(),
         result=report.digest,
         plan=planned.digest,
@@ -170,7 +171,7 @@ def _made(planned: Plan, report: MergeReport) -> Merge:
         tensors=[Tensor(t.name, t.dtype.value, t.shape, t.status) for t in planned.outputs],
         dialect=planned.recipe.dialect,
         seed=planned.recipe.seed,
-        text=_text(report.out / RECIPE_FILE),
+        text=to_yaml(planned.recipe),
         methods=calls,
         cost=cost,
         solera=__version__,
@@ -190,7 +191,7 @@ def _model(
     return Model(
         id=opened.weak_id,
         name=name,
-        folder=None if opened.folder is None else str(opened.folder.absolute()),
+        folder=None if opened.folder is None or is_address(opened.ref.path) else str(opened.folder.absolute()),
         revision=opened.ref.revision,
         strong_id=strong_id,
         plan=plan or (None if opened.ref.loras else opened.metadata.get("solera_plan")),

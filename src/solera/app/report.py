@@ -15,7 +15,8 @@ class MergeReport:
     """The result of a merge.
 
     Attributes:
-        out: the model folder. tensors: output tensors by status. left_out: (model, tensor, status, reason) rows.
+        out: the model folder, or its address. tensors: output tensors by status.
+        left_out: (model, tensor, status, reason) rows.
         bytes_read, bytes_written: of tensor data, by this run. passes: over the inputs.
         chunks_resumed, summaries_resumed: work of an earlier, stopped run that was kept.
         seconds: wall time from reading the recipe to commit. digest: of the output's tensors.
@@ -24,7 +25,7 @@ class MergeReport:
         budget: limit, bytes read, what was left out (see docs/budget.md); None without one.
     """
 
-    out: Path
+    out: Path | str
     tensors: Mapping[str, int]
     bytes_read: int
     bytes_written: int

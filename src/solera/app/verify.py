@@ -9,12 +9,14 @@ from typing import Any
 from solera.checkpoints import FileReader, open_checkpoint
 from solera.checkpoints.contract import Checkpoint
 from solera.checkpoints.identity import hasher
+from solera.checkpoints.remote.address import as_address
 from solera.errors import CorruptFile, NotFound
+from solera.execute.announcing import announce_sources
 from solera.reconcile import MANIFEST
 
 
 def verify(model: str | Path) -> dict[str, Any]:
-    """Read every tensor of a merged folder and compare it with the digests in its manifest.
+    """Read every tensor of a merged folder (or address) and compare it with the digests in its manifest.
 
     Returns:
         ``{"model", "tensors", "bytes", "damaged": [names], "missing": [names], "added": [names], "ok"}``.
@@ -24,19 +26,19 @@ def verify(model: str | Path) -> dict[str, Any]:
     Raises:
         NotFound: the folder has no manifest. CorruptFile: the manifest is not readable.
     """
-    folder = Path(model)
-    recorded = _recorded(folder / MANIFEST)
-    checkpoint = open_checkpoint(folder)
-    reader = FileReader()
-    damaged = [
-        name
-        for name, chunks in recorded.items()
-        if name in checkpoint.table and not _same(checkpoint, name, chunks, reader)
-    ]
+    address = as_address(model)
+    checkpoint = open_checkpoint(address) if address else None
+    folder = Path(model) if checkpoint is None else checkpoint.folder or Path()
+    recorded = _recorded(folder / MANIFEST, address or str(model))
+    checkpoint = checkpoint or open_checkpoint(folder)
+    known = {name: checkpoint.table[name] for name in recorded if name in checkpoint.table}
+    with FileReader() as reader:
+        announce_sources(reader, ((source, 0, source.spec.numel) for source in known.values()))
+        damaged = [name for name in known if not _same(checkpoint, name, recorded[name], reader)]
     missing = sorted(set(recorded) - set(checkpoint.table))
     added = sorted(set(checkpoint.table) - set(recorded))
     return {
-        "model": str(folder),
+        "model": address or str(folder),
         "tensors": len(recorded),
         "bytes": reader.bytes_read,
         "damaged": damaged,
@@ -46,16 +48,17 @@ def verify(model: str | Path) -> dict[str, Any]:
     }
 
 
-def _recorded(path: Path) -> dict[str, list[tuple[int, str]]]:
+def _recorded(path: Path, model: str) -> dict[str, list[tuple[int, str]]]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["tensors"]
         return {name: [(int(n), str(d)) for n, d in row["chunks"]] for name, row in rows.items()}
     except FileNotFoundError:
         raise NotFound(
-            "the folder has no manifest.", where=path, want=MANIFEST, fix="verify folders made by `solera merge`"
+            "the folder has no manifest.", where=model, want=MANIFEST, fix="verify folders made by `solera merge`"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise CorruptFile("the manifest cannot be read.", where=path, got=error, fix="merge again") from None
+        where = f"{model}/{MANIFEST}"
+        raise CorruptFile("the manifest cannot be read.", where=where, got=error, fix="merge again") from None
 
 
 def _same(checkpoint: Checkpoint, name: str, chunks: list[tuple[int, str]], reader: FileReader) -> bool:

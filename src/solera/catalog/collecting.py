@@ -55,7 +55,7 @@ _ORPHANS = (
 
 def _drop_outputs(connection: sa.Connection, host: str) -> None:
     folders = connection.execute(sa.select(OUTPUTS.c.folder).where(OUTPUTS.c.host == host).distinct()).scalars()
-    for folder in [each for each in folders if not Path(each).exists()]:
+    for folder in [each for each in folders if "://" not in each and not Path(each).exists()]:
         connection.execute(sa.delete(OUTPUTS).where(OUTPUTS.c.host == host, OUTPUTS.c.folder == folder))
 
 

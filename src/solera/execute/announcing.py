@@ -11,7 +11,7 @@ from solera.plan.expressions import reads_of
 from solera.plan.tasks import Expr, Plan
 
 if TYPE_CHECKING:
-    from solera.checkpoints.contract import ByteReader
+    from solera.checkpoints.contract import ByteReader, Source
 
 
 def announce(reader: ByteReader, plan: Plan, exprs: Iterable[Expr]) -> None:
@@ -25,10 +25,20 @@ def announce(reader: ByteReader, plan: Plan, exprs: Iterable[Expr]) -> None:
         tell((list(_ranges(expr)) for expr in exprs), threads=os.cpu_count() or 1)
 
 
+def announce_sources(reader: ByteReader, spans: Iterable[tuple[Source, int, int]]) -> None:
+    """Tell `reader` the elements [start, stop) of sources that will be read one after the other."""
+    tell: Any = getattr(reader, "announce", None)
+    if tell is not None:
+        tell([_range(source, start, stop)] for source, start, stop in spans if isinstance(source, FileRange))
+
+
+def _range(source: FileRange, start: int, stop: int) -> tuple[str, int, int]:
+    size = source.spec.dtype.itemsize
+    return source.path, source.offset + start * size, source.offset + stop * size
+
+
 def _ranges(expr: Expr) -> Iterator[tuple[str, int, int]]:
     for read in reads_of(expr):
         source = read.source
         if isinstance(source, FileRange):
-            size = source.spec.dtype.itemsize
-            start = source.offset + read.offset * size
-            yield source.path, start, start + read.numel * size
+            yield _range(source, read.offset, read.offset + read.numel)

@@ -37,6 +37,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "maps": [asdict(count) for count in plan.maps],
         "passes": plan.cost.passes,
         "read_bytes": plan.cost.read_bytes,
+        "downloads": {label: c.nbytes for label, c in plan.models.items() if "://" in c.ref.path},
         "write_bytes": plan.cost.write_bytes,
         "memory_bytes": plan.cost.memory_bytes,
         "intermediate_bytes": 0,
@@ -63,6 +64,7 @@ def explain(plan: Plan) -> str:
         f"passes   {plan.cost.passes} ({plan.cost.held}; no intermediate files)",
         f"reads    {size(plan.cost.read_bytes)}    memory {size(plan.cost.memory_bytes)} above an idle process",
         *(f"budget   {text}" for text in _budget(plan)),
+        *([f"network  {_downloads(data)}"] if data["downloads"] else []),
         *(f"stage    {i}. {text}" for i, text in enumerate(data["stages"], 1)),
         *(f"warning  {text}" for text in plan.warnings),
     ]
@@ -82,6 +84,13 @@ def _budget(plan: Plan) -> list[str]:
     lines += [f"at most {made.bound:.3g} from the whole merge (Frobenius)"] if made.bound is not None else []
     lines += [f"thresholds from sketches, {made.thresholds}"] if made.thresholds else []
     return [*lines, *made.notes]
+
+
+def _downloads(data: dict[str, Any]) -> str:
+    """What comes over the network: models at addresses are streamed, once for each pass that reads them."""
+    rows = data["downloads"]
+    more = f", up to {data['passes']} times" if data["passes"] > 1 else ""
+    return f"{size(sum(rows.values()))}{more}: {', '.join(f'{label} ({size(n)})' for label, n in rows.items())}"
 
 
 def _methods(plan: Plan) -> Counter[str]:

@@ -6,6 +6,7 @@ alone, so that no recipe, plan, journal, manifest, message or catalog ever holds
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -30,6 +31,20 @@ def is_address(text: str) -> bool:
     """
     found = _ADDRESS.match(text)
     return found is not None and found["scheme"].lower() != "file"
+
+
+def as_address(place: str | os.PathLike[str]) -> str | None:
+    """A place as an address without secrets, or None for a path; a `Path` has lost a slash, which is put back.
+
+    Example:
+        >>> from pathlib import Path
+        >>> as_address(Path("s3://bucket/model")), as_address("models/a")
+        ('s3://bucket/model', None)
+    """
+    text = os.fspath(place)
+    if not isinstance(place, str):
+        text = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?=[^/])", r"\1://", text)
+    return without_secrets(text) if is_address(text) else None
 
 
 def split_address(text: str) -> tuple[str, str | None]:

@@ -90,7 +90,7 @@ def _obstore() -> Any:
 def _options(patience: Patience, *, plain: bool) -> dict[str, Any]:
     """Requests are retried here, not in the library: one policy for both, and answers that are short count too."""
     wait = timedelta(seconds=patience.timeout)
-    client = {"connect_timeout": min(wait, timedelta(seconds=10)), "read_timeout": wait, "timeout": 20 * wait}
+    client = {"connect_timeout": min(wait, timedelta(seconds=5)), "read_timeout": wait, "timeout": 20 * wait}
     return {"client_options": {**client, "allow_http": plain}, "retry_config": {"max_retries": 0}}
 
 
@@ -270,5 +270,6 @@ class FsspecDoor:
 
 def _entry(row: Mapping[str, Any]) -> Entry:
     names = ("ETag", "etag", "md5", "md5Hash", "checksum", "generation", "LastModified", "last_modified", "mtime")
-    known = next((str(row[name]) for name in (*names, "updated", "modified", "created") if row.get(name)), "")
-    return Entry(int(row["size"] or 0), known)
+    known = next((row[name] for name in (*names, "updated", "modified", "created") if row.get(name)), "")
+    moment = getattr(known, "timestamp", None)  # the same moment is a number here and a date there
+    return Entry(int(row["size"] or 0), str(moment() if moment else known))

@@ -55,10 +55,13 @@ def hub_door(folder: str, patience: Patience) -> HubDoor:
         raise NotFound("This is no model of the Hub.", where=folder, want="hf://org/name or hf://org/name@revision")
     if is_offline(None):
         raise NotFound("The Hub is not asked while working offline.", where=folder, fix="unset HF_HUB_OFFLINE")
-    hub = _hub()
+    _hub()
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers
+
     commit = revision if len(revision) == 40 else _listing(repo, revision or None)[0]
-    headers = {name.lower(): value for name, value in hub.utils.build_hf_headers().items()}
-    root = f"{hub.constants.ENDPOINT}/{repo}/resolve/{commit}"
+    headers = {name.lower(): value for name, value in build_hf_headers().items()}
+    root = f"{constants.ENDPOINT}/{repo}/resolve/{commit}"
     kept = {name: value for name, value in headers.items() if name == "authorization"}
     return HubDoor(repo, commit, ObstoreDoor(f"hf://{repo}@{commit}", http_store(root, patience, kept)))
 
@@ -72,12 +75,12 @@ def _hub() -> Any:
 
 
 def _listing(repo: str, revision: str | None) -> tuple[str, Mapping[str, Entry]]:
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     address = f"hf://{repo}" + (f"@{revision}" if revision else "")
     with told(address):
         try:
-            info = _hub().HfApi().model_info(repo, revision=revision, files_metadata=True)
+            info = _hub().HfApi(endpoint=constants.ENDPOINT).model_info(repo, revision=revision, files_metadata=True)
         except errors.GatedRepoError:
             raise refused(address, f"its terms are accepted at https://huggingface.co/{repo}") from None
         except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):

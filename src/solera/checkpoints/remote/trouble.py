@@ -11,7 +11,9 @@ from solera.checkpoints.remote.patience import Passing
 from solera.errors import CheckpointError, NotFound, SoleraError, SourceChanged
 
 _STATUS = re.compile(r"status code: (\d{3}(?: [A-Z][A-Za-z ]*)?)")
-_METADATA_SERVERS = ("169.254.169.254", "metadata.google.internal", "169.254.170.2")
+_METADATA_SERVERS = ("169.254.169.254", "169.254.170.2", "/latest/api/token", "/latest/meta-data", "metadata/identity")
+_METADATA_SERVERS += ("metadata.google.internal", "computemetadata")
+"""Where machines of a cloud find their roles: asked when nothing else says who asks."""
 _CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (read through boto3), or run with a role; "
     "for a public bucket set AWS_SKIP_SIGNATURE=true",
@@ -66,10 +68,12 @@ def _told(address: str, error: Exception) -> Exception:
     if names & {"NotFoundError", "404", "410"}:
         return Gone(address)
     text = str(error).lower()
-    if any(server in text for server in _METADATA_SERVERS) or "credential" in text:
+    if any(part in text for part in _METADATA_SERVERS):
         return no_credentials(address)
     if names & {"PermissionDeniedError", "UnauthenticatedError", "PermissionError", "401", "403"}:
         return refused(address, reason(error))
+    if "credential" in text:
+        return no_credentials(address)
     return _hopeless(address, names, error) or Passing(reason(error))
 
 
@@ -89,10 +93,10 @@ def reason(error: BaseException) -> str:
         >>> reason(ValueError("GET https://host/m?sig=1 failed"))
         'ValueError: GET ... failed'
     """
-    text = str(error)
+    text, _, inside = str(error).partition("\n\nDebug source")
     if found := _STATUS.search(text):
         return found[1].strip()
-    if isinstance(error, TimeoutError) or "timed out" in text or "timeout" in text.lower():
+    if isinstance(error, TimeoutError) or any("timedout" in part.lower().replace(" ", "") for part in (text, inside)):
         return "no answer in time"
     first = re.sub(r"\S+://\S+", "...", text.splitlines()[0] if text else "")
     return f"{type(error).__name__}: {first}"[:160].rstrip(": ")
