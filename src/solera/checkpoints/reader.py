@@ -90,6 +90,10 @@ class FileReader:
         if remote := [found for unit in units if (found := [row for row in unit if "://" in row[0]])]:
             self._reader_of_addresses().announce(remote, threads=threads)
 
+    def exactly(self) -> None:
+        """Read no byte of a remote object that is not asked for or announced: for runs whose bytes are counted."""
+        self._reader_of_addresses().exactly()
+
     def expect(self, path: str, stamp: Stamp) -> None:
         """Take `stamp` as the first look at `path`; a file that differs from it is refused."""
         self._stamps[path] = stamp

@@ -53,6 +53,8 @@ class BudgetReader:
     def __init__(self, inner: ByteReader, plan: BudgetPlan) -> None:
         """Read what `plan` has chosen through `inner`."""
         self._inner, self._plan = inner, plan
+        if any("://" in stretch.path for stretch in plan.stretches) and hasattr(inner, "exactly"):
+            inner.exactly()
         self._files = _by_file(plan.stretches)
         self._last = threading.local()
         self._lock = threading.Lock()

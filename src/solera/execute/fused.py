@@ -142,7 +142,12 @@ class FusedRun:
         return found, 0 if found is None else 2
 
     def _guess(self, pass_: SummaryPass) -> Bracket:
-        """Where a sample says that the thresholds lie; nothing where it holds what is not finite."""
+        """Where a sample says that the thresholds lie; nothing where it holds what is not finite, or would be fetched.
+
+        Over a network, a thousand short runs cost more than a pass.
+        """
+        if not self.held and any("://" in r.source.path for r in self.leaf.reads if isinstance(r.source, FileRange)):
+            return ()
         state = pass_.init(0, None, aim=Small())
         sample = self._sampled()
         base, blocks = (sample[0], sample[1:]) if self.leaf.based else (None, sample)

@@ -8,9 +8,11 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from solera.checkpoints import open_checkpoint
+from solera.checkpoints.remote.address import AHEAD, is_address
 from solera.errors import Fault, PlanError, SoleraError
 from solera.plan.arithmetic import input_cast
 from solera.plan.chains import work_of
@@ -91,6 +93,8 @@ def _make(recipe: Recipe, memory: int | None, threads: int | None, opener: Opene
     stages = population_stages(outputs)
     shape = shape_for(outputs, memory or DEFAULT_MEMORY, threads or os.cpu_count() or 1)
     cost = cost_of(outputs, stages, shape)
+    if any(is_address(ref.path) for ref in opened):
+        cost = replace(cost, memory_bytes=cost.memory_bytes + AHEAD)
     _check_memory(cost, memory, shape.threads)
     rows = _provenance(outputs, opened)
     return Plan(

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
+AHEAD = 128 << 20
+"""Bytes of read-ahead that a run over remote models may hold, above what its plan says of local files."""
 _ADDRESS = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://")
 _SECRET = re.compile(
     r"(?i)^(sig|signature|.*-signature|auth|authorization|awsaccesskeyid|.*(token|secret|passw|api_?key|credential).*)$"

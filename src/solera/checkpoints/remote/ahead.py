@@ -29,6 +29,7 @@ class Ahead:
     def __init__(self, fetch: Fetch, budget: int) -> None:
         """Fetch by `fetch(path, start, stop)`."""
         self._fetch, self._budget = fetch, budget
+        self.grows = True
         self._runs: OrderedDict[tuple[int, str], Run] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -46,7 +47,7 @@ class Ahead:
 
     def _next(self, key: tuple[int, str], last: Run | None, start: int, stop: int, end: int) -> Run:
         step = stop - start
-        if last is not None and last.stop == start:
+        if self.grows and last is not None and last.stop == start:
             step = max(step, min(2 * last.step, self._budget // (2 * RUNS)))
         upto = min(end, start + step)
         run = Run(start, upto, step, self._fetch(key[1], start, upto))

@@ -69,8 +69,9 @@ def open_remote(ref: ModelRef, limits: Limits | None = None) -> Checkpoint:
     names, weight_map = _weight_files(found, here, limits)
     headers = _headers(found, names, limits, patience)
     table: Mapping[str, Source]
+    consumed: dict[str, str] = {}
     if weight_map is None:
-        table, consumed = (headers[0].tensors if len(headers) == 1 else join_headers(headers)), {}
+        table = headers[0].tensors if len(headers) == 1 else join_headers(headers)
     else:
         table, consumed = indexed_once(dict(zip(names, headers, strict=True)), weight_map, found.weights.index or "")
     side_files, notes = list_side_files(here)

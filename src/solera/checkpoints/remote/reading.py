@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from solera.checkpoints.remote.address import Pinned
+from solera.checkpoints.remote.address import AHEAD, Pinned
 from solera.checkpoints.remote.ahead import Ahead
 from solera.checkpoints.remote.doors import Door, door_to
 from solera.checkpoints.remote.patience import Passing, Patience, persistently
@@ -19,8 +19,6 @@ from solera.errors import CorruptFile
 if TYPE_CHECKING:
     import numpy as np
 
-AHEAD = 128 << 20
-"""Bytes of read-ahead that a run may hold, above what its plan says of local files."""
 LONGEST, SHORTEST = 8 << 20, 1 << 20
 """Bytes of one request, where many objects are read at once and where few are."""
 CONNECTIONS = 16
@@ -75,6 +73,10 @@ class RemoteReader:
         with self._lock:
             self._drop()
             self._schedule, self._cursor = scheduled(units, longest), 0
+
+    def exactly(self) -> None:
+        """From now on fetch what is asked for and not a byte more: for runs whose bytes are counted."""
+        self._ahead.grows = False
 
     def pread(
         self, path: str, offset: int, nbytes: int, out: np.ndarray[Any, np.dtype[np.uint8]] | None = None

@@ -11,8 +11,10 @@ from solera.checkpoints.remote.patience import Passing
 from solera.errors import CheckpointError, NotFound, SoleraError, SourceChanged
 
 _STATUS = re.compile(r"status code: (\d{3}(?: [A-Z][A-Za-z ]*)?)")
-_METADATA_SERVERS = ("169.254.169.254", "169.254.170.2", "/latest/api/token", "/latest/meta-data", "metadata/identity")
-_METADATA_SERVERS += ("metadata.google.internal", "computemetadata")
+_METADATA_SERVERS = (
+    "169.254.169.254", "169.254.170.2", "/latest/api/token", "/latest/meta-data", "metadata/identity",
+    "metadata.google.internal", "computemetadata",
+)  # fmt: skip
 """Where machines of a cloud find their roles: asked when nothing else says who asks."""
 _CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (read through boto3), or run with a role; "
