@@ -20,7 +20,6 @@ from solera.checkpoints.contract import ByteReader
 from solera.checkpoints.identity import chunk_digest
 from solera.checkpoints.ranges import FileRange
 from solera.errors import PlanError, RunError, SourceChanged
-from solera.execute.local import Threads
 from solera.plan.budget_inputs import base_of
 from solera.plan.budget_values import BudgetPlan, Stretch
 from solera.plan.chains import chain_of
@@ -244,12 +243,12 @@ def under_budget(engine: Engine, plan: BudgetPlan | None, backend: Backend | Non
     """The engine of a run under a budget; the same engine where everything is read.
 
     Raises:
-        PlanError: the work is done elsewhere than in this process, where nobody counts what is read.
+        PlanError: the work is done where nobody counts what is read.
     """
     if plan is None or plan.is_plain:
         return engine
-    if backend is not None and not isinstance(backend, Threads):
-        raise PlanError("A budget needs a backend of this process.", want="the backend `threads` or `inline`",
+    if backend is not None and not getattr(backend, "counts_spending", False):
+        raise PlanError("A budget needs a backend that counts what is read.", want="threads, inline or ray",
                         fix="leave the budget out, or the backend")  # fmt: skip
     leaves = {stretch.key: stretch for stretch in plan.stretches}
     populations = {**engine.populations, **plan.populations}
@@ -257,9 +256,9 @@ def under_budget(engine: Engine, plan: BudgetPlan | None, backend: Backend | Non
     return replace(engine, reader=reader, populations=populations, budget=Spending(plan, leaves))
 
 
-def spent(engine: Engine, plan: BudgetPlan | None) -> dict[str, Any] | None:
+def spent(engine: Engine, plan: BudgetPlan | None, elsewhere: int = 0) -> dict[str, Any] | None:
     """What a budget came to, for the report; `read` is what was counted when models other than the base were read."""
     if plan is None:
         return None
     read = engine.reader.spent if isinstance(engine.reader, BudgetReader) else None
-    return {**plan.to_json(), "read": read, "bytes_read": engine.reader.bytes_read}
+    return {**plan.to_json(), "read": read, "bytes_read": engine.reader.bytes_read + elsewhere}

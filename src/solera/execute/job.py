@@ -70,8 +70,13 @@ class Backend(Protocol):
         """What the report should say of how the work was done."""
         ...
 
+    @property
+    def counts_spending(self) -> bool:
+        """Whether what is read under a budget is told to the job's reader, wherever it is read."""
+        ...
+
     def states(self, job: Job, sweep: Sweep, progress: Progress) -> Iterator[Any]:
-        """Fold every task of a sweep into a state of its own; states come in the order of the tasks."""
+        """Fold every task of a sweep into states, in the order of the tasks; those of neighbours may come joined."""
         ...
 
     def rows(self, job: Job, pieces: Sequence[Piece], progress: Progress) -> Iterator[Sequence[Row]]:

@@ -21,6 +21,7 @@ class Threads:
     count: int
     bytes_read: int = 0
     notes: tuple[str, ...] = ()
+    counts_spending: bool = True
 
     def states(self, job: Job, sweep: Sweep, progress: Progress) -> Iterator[Any]:
         """Fold every task of a sweep; states come in the order of the tasks."""

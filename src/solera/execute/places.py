@@ -34,3 +34,14 @@ class Place:
 
     file: Target
     offset: int
+
+
+class Nowhere:
+    """A target that keeps nothing: what a run takes without a disk to write to is measured with it.
+
+    Example:
+        >>> Place(Nowhere(), 0).file.write(3, b"gone")
+    """
+
+    def write(self, offset: int, data: Any) -> None:
+        """Nothing is kept."""

@@ -161,5 +161,5 @@ def _write_all(job: Job, listener: Listener, resumed: int) -> Outcome:
         summaries_resumed=resumed,
         warnings=(*job.engine.kinship.warnings(), *job.backend.notes),
         artefacts=emitted(job.plan, job.engine.populations),
-        budget=spent(job.engine, job.plan.budget),
+        budget=spent(job.engine, job.plan.budget, job.backend.bytes_read),
     )

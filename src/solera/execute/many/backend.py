@@ -13,6 +13,7 @@ from typing import Any
 import solera.errors
 from solera import registry
 from solera.errors import RunError, SoleraError, SourceChanged
+from solera.execute.budget import BudgetReader
 from solera.execute.chunks import chunks_of
 from solera.execute.fused import FusedRun
 from solera.execute.job import Job, Piece, Progress, Row, Sweep
@@ -20,7 +21,7 @@ from solera.execute.journal import ChunkKey, boot_id
 from solera.execute.many.batches import Batch, folds, kept_fields, staged_folder, writes
 from solera.execute.many.cluster import Node, check_nodes, joined, no_nodes, nodes
 from solera.execute.many.parcels import Done, Look, Orders, packed, unpacked
-from solera.execute.many.software import methods_of, software
+from solera.execute.many.software import methods_of, software, texts
 from solera.execute.many.worker import do, look_at
 from solera.types import Event
 
@@ -65,6 +66,7 @@ class RayBackend:
     ray: Any
     workers: int | None
     bytes_read: int = 0
+    counts_spending: bool = True
     lost: Counter[str] = field(default_factory=Counter)
     _orders: Orders | None = None
     _known: dict[str, Node] = field(default_factory=dict)
@@ -77,7 +79,7 @@ class RayBackend:
         return tuple(f"{node}: work was lost {n} times and run again" for node, n in sorted(self.lost.items()))
 
     def states(self, job: Job, sweep: Sweep, progress: Progress) -> Iterator[Any]:
-        """Fold every task of a sweep on the workers; states come in the order of the tasks."""
+        """Fold every task of a sweep on the workers; states of neighbours come joined, in the order of the tasks."""
         fused = isinstance(sweep.makers[0], FusedRun)
         orders = replace(self._ready(job), round=sweep.round, previous=sweep.previous, fused=fused)
         batches = folds(sweep, self._count())
@@ -99,7 +101,7 @@ class RayBackend:
         if old:
             progress.add(old)
         for _, done in self._done(job, orders, batches, progress):
-            for key, nbytes, digest in (row for rows in done.results for row in rows):
+            for key, nbytes, digest in done.results:
                 job.journal.chunk(key, digest, nbytes)
                 made[key] = digest
                 progress.add(nbytes)
@@ -124,11 +126,12 @@ class RayBackend:
             run, folder = uuid.uuid4().hex, staged_folder(job).parent
             mark = folder / f"run-{run[:8]}"
             plugins, methods = registry.plugins(), methods_of(job.plan)
-            orders = Orders(run, str(mark), boot_id(), software(plugins, methods), plugins, methods)
+            wanted = {**software({}, methods), **texts(plugins)}
+            orders = Orders(run, str(mark), boot_id(), wanted, plugins, methods)
             mark.write_text(run, encoding="utf-8")
             self._orders = orders
             self._known = check_nodes(self.ray, orders)
-        return replace(self._orders, engine=kept_fields(job))
+        return replace(self._orders, engine=kept_fields(job), budget=job.plan.budget)
 
     def _done(
         self, job: Job, orders: Orders, batches: Sequence[Batch], progress: Progress, turn: Turn | None = None
@@ -137,7 +140,8 @@ class RayBackend:
         self._phase += 1
         phase, shared = f"{orders.run} {self._phase}", self.ray.put(packed(orders))
         send = self.ray.remote(do).options(num_cpus=1, max_retries=0)
-        waiting, running = deque(range(len(batches))), {}
+        waiting = deque(range(len(batches)))
+        running: dict[Any, int] = {}
         tries: Counter[int] = Counter()
         try:
             while waiting or running:
@@ -208,6 +212,8 @@ class RayBackend:
                     fix="put the models on a shared file system, or copy them with their times (rsync -a)",
                 )
         self.bytes_read += done.bytes_read
+        if isinstance(job.engine.reader, BudgetReader):
+            job.engine.reader.spent += done.spent
         for model, ratios in done.ratios.items():
             job.engine.kinship.ratios.setdefault(model, []).extend(ratios)
 
@@ -217,10 +223,12 @@ class RayBackend:
         return self._known[node].title if node in self._known else f"node {node[:8]}"
 
     def _withdraw(self, refs: list[Any]) -> None:
-        """Let nobody work on when the run has ended."""
-        for ref in refs:
-            self.ray.cancel(ref)
+        """Let nobody work on when the run has ended: without the mark workers stop at their next chunk.
+
+        Ray's own way to stop a task interrupts whatever runs, imports too, and would spoil the process for the next.
+        """
         if refs:
+            self.close()
             self.ray.wait(refs, num_returns=len(refs), timeout=3 * PATIENCE)
 
 

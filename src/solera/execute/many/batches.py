@@ -118,8 +118,8 @@ def _batched(items: Iterable[tuple[Fold | Write, int]], size: int) -> Iterator[B
 
 
 def kept_fields(job: Job) -> Mapping[str, object]:
-    """Fields of the job's engine that workers share: all but what counts and looks."""
+    """Fields of the job's engine that workers share: all but what counts, looks and is overwritten."""
     return {name: getattr(job.engine, name) for name in job.engine.__dataclass_fields__ if name not in _OWN}
 
 
-_OWN = ("reader", "kinship")
+_OWN = ("reader", "kinship", "buffers", "budget")

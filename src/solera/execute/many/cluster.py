@@ -15,10 +15,14 @@ from solera.execute.many.parcels import Orders, packed
 from solera.execute.many.software import differences
 from solera.execute.many.worker import unlike, unseen
 
-ANSWER = 90.0
+ANSWER = 300.0
 """Seconds that a node has to say what it has: a first worker process must start there."""
-STORE = 256 << 20
-"""Bytes of object store in a cluster that is started for one merge: states and orders go through it, tensors do not."""
+OWN = {
+    "include_dashboard": False,
+    "object_store_memory": 256 << 20,  # states and orders go through it, tensors do not
+    "_system_config": {"worker_niceness": 0},  # workers are the merge, and no background work as Ray takes them for
+}
+"""How a cluster is started for a merge on this machine."""
 
 
 def the_ray() -> Any:
@@ -68,7 +72,7 @@ def joined(address: str | None, workers: int | None) -> Iterator[Any]:
     address = address or os.environ.get("RAY_ADDRESS")
     logging.getLogger("ray").addHandler(logging.NullHandler())  # what matters comes back as an error
     quiet = {"log_to_driver": False, "configure_logging": False}
-    here = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": STORE}
+    here = {**OWN, "num_cpus": workers}
     try:
         ray.init(**quiet, address=address) if address else ray.init(**quiet, **here, address="local")
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 from solera.checkpoints.ranges import MemorySource
 from solera.errors import Fault, PlanError
 from solera.execute.journal import ChunkKey
+from solera.plan.budget_values import BudgetPlan
 from solera.plan.tasks import Expr, LeafTask, Twins
 from solera.types import DType
 
@@ -25,7 +26,7 @@ class Orders:
     Attributes:
         run: the run's nonce. mark: file in the staging folder that holds it. boot: the coordinator's boot.
         software: what every worker must have. plugins, methods: how to find out.
-        engine: fields of the `Engine`, but for the reader and kinship. round, previous, fused: of a sweep.
+        engine: fields of the `Engine` that all workers share. budget: of the plan. round, previous, fused: of a sweep.
     """
 
     run: str
@@ -35,6 +36,7 @@ class Orders:
     plugins: Mapping[str, str]
     methods: tuple[str, ...]
     engine: Mapping[str, Any] = field(default_factory=dict)
+    budget: BudgetPlan | None = None
     round: int = 0
     previous: Any = None
     fused: bool = False
@@ -69,14 +71,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a worker gives back for a batch: a state per fold, a (key, bytes, digest) per written chunk.
+    """What a worker gives back for a batch: the joined state of all folds, or (key, bytes, digest) of written chunks.
 
-    `looks`: what the input files looked like from that node. `ratios`: what kinship saw.
+    `spent`: bytes of a budget. `looks`: what the input files looked like from that node. `ratios`: what kinship saw.
     """
 
     node: str
     results: tuple[Any, ...] = ()
     bytes_read: int = 0
+    spent: int = 0
     looks: Mapping[str, Look] = field(default_factory=dict)
     ratios: Mapping[str, list[float]] = field(default_factory=dict)
     failure: Failure | None = None

@@ -35,13 +35,23 @@ def software(plugins: Mapping[str, str], methods: Iterable[str]) -> dict[str, st
         >>> sorted(software({}, ["ties"]))
         ['numba', 'numpy', 'python', 'solera', 'torch']
     """
-    texts = {path: _plugin(path, digest) for path, digest in plugins.items()}
+    found = {path: _plugin(path, digest) for path, digest in plugins.items()}
     origins = {name: _origin(name) for name in methods}
     return {
         **_versions(),
-        **{f"plugin {path}": text for path, text in texts.items()},
+        **texts(found),
         **{f"method {name}": origin for name, origin in origins.items() if not origin.startswith(BUILT_IN)},
     }
+
+
+def texts(plugins: Mapping[str, str]) -> dict[str, str]:
+    """Plugins by path, with the digests of their texts, as software.
+
+    Example:
+        >>> texts({"/x/mine.py": "3f2a9c01d4e5f6a7"})
+        {'plugin /x/mine.py': 'text 3f2a9c01d4e5'}
+    """
+    return {f"plugin {path}": f"text {digest[:12]}" if digest else ABSENT for path, digest in plugins.items()}
 
 
 def differences(have: Software, want: Software) -> tuple[str, str]:
@@ -72,13 +82,14 @@ def _names(call: Call) -> Iterator[str]:
 
 
 def _plugin(path: str, wanted: str) -> str:
+    """Digest of a plugin's text, nothing where there is none; what is wanted is run."""
     try:
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError:
-        return ABSENT
+        return ""
     if digest == wanted and registry.plugins().get(path) != wanted:
         registry.load_plugin(path)
-    return f"text {digest[:12]}"
+    return digest
 
 
 def _origin(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ import numpy as np
 from solera.checkpoints import FileReader
 from solera.checkpoints.reader import Stamp
 from solera.errors import RunError, SoleraError
+from solera.execute.budget import BudgetReader, under_budget
 from solera.execute.chunks import write_chunk
 from solera.execute.engine import Engine
 from solera.execute.fused import FusedRun
 from solera.execute.journal import boot_id
 from solera.execute.kinship import Kinship
 from solera.execute.makers import Maker, maker_for
-from solera.execute.many.parcels import Done, Failure, Fold, Look, Orders, Write, packed, unpacked
+from solera.execute.many.parcels import Done, Failure, Fold, Look, Orders, Write, unpacked
 from solera.execute.many.software import differences, software
 from solera.execute.places import Place
 from solera.plan.chains import chain_of
@@ -29,6 +30,8 @@ from solera.plan.tasks import LeafTask
 
 def look_at(path: str) -> Look:
     """What a file looks like, as far as nodes can agree on it."""
+    if "://" in path:
+        return 0, 0  # such an address holds size and pin itself
     stamp = Stamp.of(path)
     return stamp.size, stamp.mtime_ns // 1_000_000_000
 
@@ -93,6 +96,7 @@ class Desk:
     """A worker process in one phase of a run."""
 
     orders: Orders
+    engine: Engine
     reader: NotedReader
     foreign: bool
 
@@ -102,25 +106,38 @@ class Desk:
         have, want = differences(software(orders.plugins, orders.methods), orders.software)
         if have:
             raise unlike("this node", have, want)
-        return cls(orders, NotedReader(), boot_id() != orders.boot)
+        reader = NotedReader()
+        engine = under_budget(Engine(reader=reader, **orders.engine), orders.budget)
+        return cls(orders, engine, reader, boot_id() != orders.boot)
 
     def work(self, batch: Sequence[Fold | Write], node: str) -> Done:
         """Do a batch."""
-        before = self.reader.bytes_read
-        engine = Engine(reader=self.reader, kinship=Kinship(), **self.orders.engine)
+        before, spent = self.reader.bytes_read, self._spent
+        engine = replace(self.engine, kinship=Kinship())
         try:
-            results = [self._fold(engine, i) if isinstance(i, Fold) else self._write(engine, i) for i in batch]
+            results = self._joined(engine, [i for i in batch if isinstance(i, Fold)])
+            results += [row for i in batch if isinstance(i, Write) for row in self._write(engine, i)]
         finally:
             self.reader.files.close()  # a deleted model must not live on in an idle worker
-        return Done(
-            node, tuple(results), self.reader.bytes_read - before, dict(self.reader.looks), engine.kinship.ratios
-        )
+        read, looks = self.reader.bytes_read - before, dict(self.reader.looks)
+        return Done(node, tuple(results), read, self._spent - spent, looks, engine.kinship.ratios)
 
-    def _fold(self, engine: Engine, item: Fold) -> Any:
-        task, step = item.task, item.step
-        maker = maker_for(engine, task, None) if self.orders.fused else _stepped(engine, task)
-        summary = maker.pass_of(step) if isinstance(maker, FusedRun) else _summary(task, step)
-        return maker.fold(step, summary.init(self.orders.round, self.orders.previous))
+    @property
+    def _spent(self) -> int:
+        """Bytes of a budget that this process has spent in the phase."""
+        return self.engine.reader.spent if isinstance(self.engine.reader, BudgetReader) else 0
+
+    def _joined(self, engine: Engine, items: Sequence[Fold]) -> list[Any]:
+        """One state for all folds of a batch, which are neighbours: states may be joined in any grouping."""
+        joined: list[Any] = []
+        for item in items:
+            self._check_mark()
+            task, step = item.task, item.step
+            maker = maker_for(engine, task, None) if self.orders.fused else _stepped(engine, task)
+            summary: Any = maker.pass_of(step) if isinstance(maker, FusedRun) else _summary(task, step)
+            state = maker.fold(step, summary.init(self.orders.round, self.orders.previous))
+            joined = [summary.merge(joined[0], state)] if joined else [state]
+        return joined
 
     def _write(self, engine: Engine, item: Write) -> list[tuple[Any, int, str]]:
         self._check_mark()
@@ -132,12 +149,13 @@ class Desk:
             opened.callback(file.finish, sync=self.foreign)
             place = Place(file, item.offset)
             for key, start, stop in item.chunks:
+                self._check_mark()
                 digest = write_chunk(maker, item.expr, start, stop, item.dtype, place, engine.block)
                 rows.append((key, (stop - start) * item.dtype.itemsize, digest))
         return rows
 
     def _check_mark(self) -> None:
-        """The staged files of this very run must be here, not others of the same name."""
+        """The staged files of this very run must be here, not others of the same name; gone when the run has ended."""
         if read_mark(self.orders.mark) != self.orders.run:
             raise unseen("this node", self.orders.mark)
 
@@ -188,12 +206,15 @@ _desks: dict[str, Desk] = {}
 def do(phase: str, orders: bytes, batch: bytes) -> bytes:
     """Do a batch of a phase; errors of the house come back as values, so that they keep their parts."""
     import ray
+    from ray import cloudpickle
 
     node = ray.get_runtime_context().get_node_id()
     try:
         if phase not in _desks:
             _desks.clear()
             _desks[phase] = Desk.of(unpacked(orders))
-        return packed(_desks[phase].work(unpacked(batch), node))
+        done = _desks[phase].work(unpacked(batch), node)
     except SoleraError as error:
-        return packed(Done(node, failure=Failure(type(error).__name__, error.fault)))
+        done = Done(node, failure=Failure(type(error).__name__, error.fault))
+    data: bytes = cloudpickle.dumps(done)  # states may hold functions of the step that they belong to
+    return data

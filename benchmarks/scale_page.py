@@ -1,0 +1,192 @@
+"""The page on large merges: what plans and measured rates come to, in tables and a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+GB = 1e9
+CORES = 16
+"""Workers on a node of the simulated cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where inputs and output lie: GB/s that one node gets, and that all together get."""
+
+    name: str
+    link: float
+    total: float
+
+    def speed(self, nodes: int) -> float:
+        """Bytes a second for that many nodes."""
+        return min(self.link * nodes, self.total) * GB
+
+
+STORAGES = (
+    Storage("NVMe of one machine, 6 GB/s", 6, 6),
+    Storage("file server, 1.2 GB/s per node, 6 GB/s in all", 1.2, 6),
+    Storage("parallel file system or S3, 2.5 GB/s per node", 2.5, float("inf")),
+)
+FLEETS = (1, 4, 16)
+"""Nodes."""
+
+
+def wall(job: Mapping[str, Any], rate: float, storage: Storage, nodes: int) -> float:
+    """Seconds: the slowest of storage, workers, and the largest tensor on one worker."""
+    moved, (nbytes, elements) = job["read"] + job["written"], job["largest"]
+    computed = job["parameters"] * job["models"] / (rate * CORES * nodes)
+    alone = max(nbytes / storage.speed(1), elements / rate)
+    return max(moved / storage.speed(nodes), computed, alone)
+
+
+def rate_of(result: Mapping[str, Any], row: Mapping[str, Any]) -> float:
+    """The measured rate for a plan's method and number of models."""
+    same = (r for r in result["rates"] if (r["method"], r["models"]) == (row["method"], row["models"]))
+    return float(next(same)["rate"])
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    Example:
+        >>> duration(42), duration(5400), duration(300)
+        ('42 s', '1.5 h', '5 min')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def amount(nbytes: float) -> str:
+    """Bytes in words.
+
+    Example:
+        >>> amount(2.8e13), amount(4.2e10), amount(5e6)
+        ('28 TB', '42 GB', '5.0 MB')
+    """
+    for unit, word in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if nbytes >= unit:
+            value = nbytes / unit
+            return f"{value:.0f} {word}" if value >= 10 else f"{value:.1f} {word}"
+    return f"{nbytes / 1e3:.0f} kB"
+
+
+def grid(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def plan_table(result: Mapping[str, Any]) -> str:
+    """What the plans say."""
+    head = [
+        "size",
+        "models",
+        "method",
+        "per worker",
+        "tensors",
+        "reads",
+        "writes",
+        "passes",
+        "predicted peak",
+        "planning",
+        "sent",
+    ]
+    lines = [
+        [
+            f"{r['size']} B", str(r["models"]), r["method"], f"{r['memory']} MiB", f"{r['tensors']:,}",
+            amount(r["read"]), amount(r["written"]), str(r["passes"]), amount(r["peak"]), duration(r["planning"]),
+            amount(r["sent"]),
+        ]
+        for r in result["plans"]
+    ]  # fmt: skip
+    return grid(head, lines)
+
+
+def wall_table(result: Mapping[str, Any]) -> str:
+    """Predicted wall time, and what it costs in hours of nodes."""
+    head = [
+        "size",
+        "models",
+        "method",
+        "per worker",
+        "storage",
+        *(f"{n} node{'s' * (n > 1)} of {CORES}" for n in FLEETS),
+        "node hours",
+    ]
+    lines = []
+    for row in result["plans"]:
+        for storage in STORAGES:
+            fleets = FLEETS[:1] if storage.link == storage.total else FLEETS
+            walls = [wall(row, rate_of(result, row), storage, n) for n in fleets]
+            hours = [w * n / 3600 for w, n in zip(walls, fleets, strict=True)]
+            spread = f"{min(hours):.2g}" + (f" to {max(hours):.2g}" if len(hours) > 1 else "")
+            cells = [duration(w) for w in walls] + [""] * (len(FLEETS) - len(walls))
+            lines.append(
+                [
+                    f"{row['size']} B",
+                    str(row["models"]),
+                    row["method"],
+                    f"{row['memory']} MiB",
+                    storage.name,
+                    *cells,
+                    spread,
+                ]
+            )
+    return grid(head, lines)
+
+
+def rate_table(result: Mapping[str, Any]) -> str:
+    """What one worker can do."""
+    head = ["method", "models", "reads", "CPU", "models' elements per second", "counted over planned bytes"]
+    return grid(head, [
+        [r["method"], str(r["models"]), amount(r["read"]), f"{r['seconds']:.2f} s", f"{r['rate'] / 1e6:.0f} million",
+         f"{r['read'] / r['planned']:.3f}"]
+        for r in result["rates"]
+    ])  # fmt: skip
+
+
+def figure(result: Mapping[str, Any], path: Path) -> None:
+    """Wall time against nodes, for the largest number of models."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    nodes = [1, 2, 4, 8, 16, 32, 64]
+    most, methods = max(r["models"] for r in result["plans"]), list(dict.fromkeys(r["method"] for r in result["plans"]))
+    drawn, axes = plt.subplots(1, len(methods), figsize=(9.5, 3.8), layout="constrained", sharey=True)
+    colours = ("#2b6cb0", "#c05621", "#2f855a")
+    for axis, method in zip(axes, methods, strict=True):
+        for style, storage in zip(("--", "-"), STORAGES[1:], strict=True):
+            for colour, row in zip(colours, _of(result, most, method), strict=False):
+                walls = [wall(row, rate_of(result, row), storage, n) / 60 for n in nodes]
+                label = f"{row['size']} B" if style == "-" else None
+                axis.plot(nodes, walls, style, color=colour, label=label)
+        axis.set(xscale="log", yscale="log", xlabel=f"nodes of {CORES} workers")
+        axis.set_xticks(nodes, [str(n) for n in nodes])
+        axis.set_title(f"{method}, {most} models", loc="left", fontsize=10)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("predicted wall, minutes")
+    axes[0].legend(frameon=False, fontsize=9, title="dashed: file server, 6 GB/s in all", title_fontsize=8)
+    drawn.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(drawn)
+
+
+def _of(result: Mapping[str, Any], models: int, method: str) -> list[Mapping[str, Any]]:
+    found = [r for r in result["plans"] if (r["models"], r["method"]) == (models, method)]
+    return [r for r in found if r["memory"] == max(other["memory"] for other in found)]
+
+
+def put(page: Path, tables: Mapping[str, str]) -> None:
+    """Replace what stands between the marks of a page."""
+    text = page.read_text()
+    for name, table in tables.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n{table}\n{end}{after}"
+    page.write_text(text)
