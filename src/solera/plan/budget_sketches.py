@@ -58,8 +58,13 @@ def find(model: Checkpoint, base: Checkpoint, places: Sequence[Path] = ()) -> Ke
 def _in_cache(key: SketchKey, model: str) -> Kept | None:
     path = file_for(cache_folder(), key, model)
     if not path.is_file():
-        path = next((p for p, found, _, _ in listed([cache_folder()]) if found == key), path)
+        path = next((p for p, found, _, _ in listed(_cached()) if found == key), path)
     return Kept(read_sketch(path), str(path)) if path.is_file() else None
+
+
+def _cached() -> list[Path]:
+    """The folder of the cache, where there is one."""
+    return [cache_folder()] if cache_folder().is_dir() else []
 
 
 def _in_catalog(key: SketchKey) -> Kept | None:
@@ -80,7 +85,7 @@ def missing(model: Checkpoint, base: Checkpoint, places: Sequence[Path] = ()) ->
     name, key = str(model.ref), key_of(model, base)
     others = [
         (path, found, to)
-        for path, found, of, to in listed([*places, cache_folder()])
+        for path, found, of, to in listed([*places, *_cached()])
         if found.model == key.model or _same(of, name)
     ]
     fix = f"solera analyze {name} --base {base.ref}"

@@ -31,9 +31,9 @@ def most_keys(numel: int, narrow: bool) -> int:
 
     Example:
         >>> most_keys(1 << 20, True), most_keys(1 << 20, False), most_keys(100, False)
-        (65536, 4096, 4096)
+        (131072, 4096, 4096)
     """
-    return max(4096, min(numel // 16, _MOST_16) if narrow else min(numel // 256, _MOST_32))
+    return max(4096, min(numel // 8, _MOST_16) if narrow else min(numel // 256, _MOST_32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
