@@ -27,7 +27,7 @@ def test_analyze_then_merge(solera, models, tmp_path):
     recipe = next((tmp_path / "out").glob("*.yaml"))
     assert 'budget: {amount: "30%", floor: "1%"}' in recipe.read_text()
     assert solera("merge", recipe, tmp_path / "again", "--json").data["budget"]["read"] == made["read"]
-    text = solera("merge", recipe, tmp_path / "third", "--budget", "0").out
+    text = solera("merge", recipe, tmp_path / "third", "--budget", "0", "--budget-floor", "0%").out
     assert "budget: 0 B of" in text
 
 
