@@ -31,6 +31,18 @@ class Place:
     cache: Path | None
     tasks: Path | None
 
+    def __post_init__(self) -> None:
+        """Check that it is one of the two.
+
+        Raises:
+            BadParameter: neither testbed nor tasks, or both.
+        """
+        from solera.errors import BadParameter
+
+        if bool(self.testbed) == bool(self.tasks):
+            fix = "solera search evolve A B --tasks tasks.yaml"
+            raise BadParameter("One of --testbed and --tasks is needed.", fix=fix)
+
     def built(self) -> Built:
         """The testbed, opened."""
         from solera import testbeds
@@ -134,18 +146,11 @@ def ground_of(place: Place, recipe: Recipe) -> Source:
 
 
 def source(place: Place, models: Sequence[str], base: str | None) -> Source:
-    """Where candidates are scored.
-
-    Raises:
-        BadParameter: neither testbed nor tasks, or both.
-    """
+    """Where candidates are scored."""
     from solera.bench.own import OwnSource
     from solera.cli.grounds import BedSource
-    from solera.errors import BadParameter
     from solera.testbeds.cache import known_size
 
-    if bool(place.testbed) == bool(place.tasks):
-        raise BadParameter("One of --testbed and --tasks is needed.", fix="solera search evolve A B --tasks tasks.yaml")
     if place.tasks:
         return OwnSource(base, tuple(models), place.tasks, 0)
     return BedSource(place.testbed, known_size(place.size), place.seed, place.cache, base or models[0])

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from solera.evaluate.contract import Split, Task
 from solera.recipe.values import Recipe
 from solera.search.space import Genome, Space
+from solera.types import ModelRef
 
 WHOLE = "whole"
 """Name of the set of all items."""
@@ -67,6 +68,16 @@ class Problem(Protocol):
         ...
 
     @property
+    def indirect(self) -> bool:
+        """Whether `module` makes the model in another way than its recipe, so that the two are to be compared."""
+        ...
+
+    @property
+    def models(self) -> tuple[ModelRef, ...]:
+        """Every model that candidates read."""
+        ...
+
+    @property
     def parents(self) -> tuple[Recipe, ...]:
         """Recipes that make the models that candidates are made of, one by one."""
         ...
@@ -90,13 +101,17 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One genome on one set of items. `each`: also the number of every item is wanted. `parent`: that one instead."""
+    """One genome on one set of items. `each`: also the number of every item is wanted.
+
+    `parent`: that one is scored instead. `by_recipe`: the model is made as `solera merge` makes it.
+    """
 
     genome: Genome
     items: str = WHOLE
     split: Split = "validation"
     each: bool = False
     parent: int | None = None
+    by_recipe: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,11 @@ class Layers:
         return stacked(ground, self.models, self.path(genome), threads)
 
     @property
+    def indirect(self) -> bool:
+        """Layers are run where they are; the recipe stacks copies, scales in the weights."""
+        return True
+
+    @property
     def parents(self) -> tuple[Recipe, ...]:
         """Each model by itself."""
         return tuple(Recipe(Merge("linear", (Operand(model),))) for model in self.models)
@@ -210,9 +215,15 @@ def outputs_of(table: ModelTable) -> tuple[str, ...]:
     roles = ("attention.o", "mlp.down", "expert.down")
     leaves = list(table.own_leaves())
     ends_in_norm = any(leaf.role == "norm" and leaf.place == "after" for leaf in leaves)
+    begins_in_norm = any(leaf.role == "norm" and leaf.place == "before" and "pre" not in leaf.name for leaf in leaves)
     inside = [leaf for leaf in leaves if leaf.layer == 0 and leaf.role in roles]
     norms = {leaf.name for leaf in leaves if leaf.layer == 0 and leaf.role == "norm" and "bias" not in leaf.name}
-    if not ends_in_norm or not inside or len([n for n in norms if "q_norm" not in n and "k_norm" not in n]) != 2:
+    if (
+        begins_in_norm
+        or not ends_in_norm
+        or not inside
+        or len([n for n in norms if "q_norm" not in n and "k_norm" not in n]) != 2
+    ):
         raise PlanError(
             "Scales need layers that begin with norms and add to the state.", got=table.architecture.name,
             fix="search without them: --scales none",

@@ -24,7 +24,7 @@ _WORDS = {
 
 def key_of(job: Job) -> str:
     """What makes two jobs the same."""
-    return json.dumps([list(job.genome), job.items, job.split, job.each, job.parent])
+    return json.dumps([list(job.genome), job.items, job.split, job.each, job.parent, job.by_recipe])
 
 
 @dataclass(eq=False)
@@ -55,8 +55,12 @@ class Log:
             raise TargetInUse("There is a search in this folder.", where=self.path, fix=fix)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("a+", encoding="utf-8")
-        _lock(self._file, self.path)
-        self._read()
+        try:
+            _lock(self._file, self.path)
+            self._read()
+        except BaseException:
+            self._file.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,7 +97,8 @@ class Log:
             return
         _check(rows[0], json.loads(json.dumps(self.header)), self.path)
         for row in rows[1:]:
-            self.known[json.dumps(row.pop("job"))] = _outcome(row)
+            job = row.pop("job")
+            self.known[json.dumps(job)] = _outcome(row)
 
 
 def _rows(text: str, path: Path) -> list[dict[str, Any]]:

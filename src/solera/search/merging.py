@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from solera.plan.models import references
 from solera.recipe.identity import digest
 from solera.recipe.values import Merge, Operand, Recipe
 from solera.search.contract import Ground
@@ -46,6 +47,16 @@ class Merging:
     def module(self, genome: Genome, ground: Ground, threads: int) -> Any:
         """The ground's module with the merged weights; no file is written."""
         return merged(ground, self.recipe(genome), threads)
+
+    @property
+    def indirect(self) -> bool:
+        """The recipe is what is run."""
+        return False
+
+    @property
+    def models(self) -> tuple[ModelRef, ...]:
+        """All models of the recipe, its base too."""
+        return tuple(references(self.genes.recipe))
 
     @property
     def parents(self) -> tuple[Recipe, ...]:

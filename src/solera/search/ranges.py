@@ -20,7 +20,9 @@ OVER = ("global", "role", "layer")
 UNBOUNDED: Mapping[str, tuple[float, float]] = {
     "weight": (0.0, 1.0), "lambda": (0.0, 2.0), "scale": (0.0, 2.0), "threshold": (0.0, 1.0), "beta": (0.0, 2.0),
 }  # fmt: skip
-"""Ranges where a card leaves an end open. Others must be given."""
+"""Ranges where a card leaves an end open. Others must be given. See `MANY` for weights of many models."""
+MANY = 4.0
+"""The weight of one of K models is searched up to this times 1 / K, where that is below 1: beyond, merges break down."""
 _EDGE = 0.01
 """How far from an excluded end, as a share of the range."""
 
@@ -117,15 +119,17 @@ def _axis(node: Merge, parameter: Parameter, wish: Wish, model: int | None, name
     if parameter.kind in ("choice", "bool"):
         choices: tuple[Value, ...] = parameter.choices if parameter.kind == "choice" else (False, True)
         return Axis(name, start=choices[0] if start is None else start, kind="choice", choices=choices)
-    low, high = _ends(parameter, wish)
+    low, high = _ends(parameter, wish, len(node.models))
     kind = "int" if parameter.kind == "int" else "float"
     at: float = (low + high) / 2 if start is None else min(high, max(low, float(start)))
     return Axis(name, low, high, int(at) if kind == "int" else at, kind)  # type: ignore[arg-type]
 
 
-def _ends(parameter: Parameter, wish: Wish) -> tuple[float, float]:
+def _ends(parameter: Parameter, wish: Wish, models: int) -> tuple[float, float]:
     """The wish's range, else the card's, else the usual one; excluded ends are kept away from."""
-    usual = UNBOUNDED.get(parameter.name, (None, None))
+    usual: tuple[float | None, float | None] = UNBOUNDED.get(parameter.name, (None, None))
+    if parameter.name == "weight":
+        usual = (0.0, min(1.0, MANY / models))
     low, high = (
         next((end for end in ends if end is not None), None)
         for ends in ((wish.low, parameter.low, usual[0]), (wish.high, parameter.high, usual[1]))

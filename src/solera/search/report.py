@@ -22,6 +22,8 @@ REPORT = "report.json"
 BEST = "best.yaml"
 FRONT = "front"
 FIGURE = "search.png"
+NEAR = 0.01
+"""How far test scores of a task may lie apart, beside two items of it, where a model is made in two ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Result:
         best: of one objective the best genome, of several the one with the highest sum on the front.
         start: where the search began. front: of several objectives, by the first; otherwise the best alone.
         items: scored during the search; `whole` would have been scored by scoring every trial on all items.
+        by_recipe: test scores of what the best recipe makes, where the search made its models in another way.
     """
 
     best: Row
@@ -51,6 +54,7 @@ class Result:
     found: Found
     items: int
     whole: int
+    by_recipe: Mapping[str, float] | None = None
 
 
 def conclude(
@@ -84,7 +88,22 @@ def conclude(
     ]
     best = max(rows[1:], key=lambda row: math.fsum(row.values))
     items = sum(trial.items for trial in found.trials)
-    return Result(best, rows[0], tuple(rows[1:]), found, items, told[0].items * len(found.trials))
+    again = None
+    if workers.setup.problem.indirect:
+        outcome = outcomes([Job(best.genome, WHOLE, "test", by_recipe=True)], workers, log)[0]
+        again = _same(best.test, outcome, test_items=tested[0].items)
+    return Result(best, rows[0], tuple(rows[1:]), found, items, told[0].items * len(found.trials), again)
+
+
+def _same(live: Mapping[str, float], made: Outcome, *, test_items: int) -> Mapping[str, float]:
+    """Refuse a recipe that makes another model than the one that was scored."""
+    near = NEAR + 2 * len(live) / max(1, test_items)
+    if made.failed or any(abs(score - made.scores[task]) > near for task, score in live.items()):
+        raise RunError(
+            "The recipe does not make the model that was scored.", got=made.failed or dict(made.scores),
+            want=dict(live), fix="search without scales: --scales none",
+        )  # fmt: skip
+    return made.scores
 
 
 def _promising(scored: Sequence[Trial], objectives: int, finalists: int) -> list[Trial]:
@@ -130,6 +149,7 @@ def as_json(
             "score": round(math.fsum(trial.score_s for trial in trials), 3),
         },
         "best": _plain(result.best, problem, names),
+        "best by its recipe, test": result.by_recipe,
         "start": _plain(result.start, problem, names),
         "front": [_plain(row, problem, names) for row in result.front] if len(names) > 1 else [],
         "curve": curve(trials),
@@ -187,7 +207,7 @@ def _figure(result: Result, folder: Path, report: Mapping[str, Any]) -> list[Pat
     names = report["objectives"]
     if len(names) > 1:
         points = [trial.values for trial in result.found.trials if trial.values is not None]
-        axes.scatter(*zip(*[point[:2] for point in points], strict=True), s=8, color="0.7", label="evaluated")
+        axes.plot(*zip(*[point[:2] for point in points], strict=True), ".", color="0.7", label="evaluated")
         axes.plot(*zip(*[row.values[:2] for row in result.front], strict=True), "o-", label="front")
         axes.plot(*result.start.values[:2], "x", label="start")
         axes.set(xlabel=f"{names[0]}, validation", ylabel=f"{names[1]}, validation")

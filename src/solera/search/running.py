@@ -11,7 +11,6 @@ from typing import Any
 
 from solera.app.holding import open_again
 from solera.errors import BadParameter, RunError
-from solera.plan.models import references
 from solera.search.contract import Job, Outcome, Problem, Setup, Source
 from solera.search.evolve import Asked, Listener, evolve, outcomes
 from solera.search.irt.anchors import How
@@ -23,7 +22,7 @@ from solera.search.racing import Race
 from solera.search.report import Result, as_json, conclude, write
 from solera.search.space import Genome, Space
 from solera.search.workers import Facts, Workers
-from solera.types import Event, ModelRef
+from solera.types import Event
 
 STUDY = "optuna.journal"
 ANCHORS = "anchors"
@@ -152,14 +151,11 @@ def _finalists(settings: Settings) -> int:
 
 def _header(problem: Problem, settings: Settings, facts: Facts) -> dict[str, Any]:
     """What a log must agree in: everything that the course of a search depends on, but for how long it goes."""
-    models: dict[str, str] = {}
-    for parent in (problem.recipe(problem.space.start), *problem.parents):
-        models |= {str(ref): open_again(ref).weak_id for ref in references(parent) if isinstance(ref, ModelRef)}
     library = _LIBRARY[settings.optimizer]
     return {
         "space": problem.space.digest,
         "problem": problem.digest,
-        "models": models,
+        "models": {str(ref): open_again(ref).weak_id for ref in problem.models},
         "tasks": {f"{split}/{name}": data for split, each in facts.items() for name, (data, _) in each.items()},
         "optimizer": settings.optimizer,
         "seed": settings.seed,

@@ -48,9 +48,11 @@ class Worker:
 
     def _made(self, job: Job) -> Any:
         problem, count = self.setup.problem, self.setup.threads
-        if job.parent is None:
-            return problem.module(job.genome, self.ground, count)
-        return merged(self.ground, problem.parents[job.parent], count)
+        if job.parent is not None:
+            return merged(self.ground, problem.parents[job.parent], count)
+        if job.by_recipe:
+            return remade(self.ground, problem.recipe(job.genome), count)
+        return problem.module(job.genome, self.ground, count)
 
     def _scored(self, module: Any, job: Job, merge_s: float) -> Outcome:
         import torch
@@ -93,6 +95,17 @@ def _numbers(task: Task, found: Any) -> tuple[float, ...]:
         want = f"`{task.metric}` of {task.items} items"
         raise RunError("A task does not measure what it says.", where=task.name, got=sorted(found), want=want)
     return tuple(numbers) if task.higher else tuple(-number for number in numbers)
+
+
+def remade(ground: Ground, recipe: Recipe, count: int) -> Any:
+    """A module of the depth that a recipe gives, with the weights that it makes."""
+    from solera.search.stacking import fitted
+
+    live = merge_live(recipe, threads=count)
+    layers = next(iter(live.plan.side.layers.values()), ground.module.config.num_hidden_layers)
+    module = fitted(ground.module, layers)
+    load_into(module, live.tensors)
+    return module
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def _parts(flat: Array, models: int, count: int, dimensions: int) -> tuple[Array
     return a.reshape(dimensions, count), b, t.reshape(models, dimensions)
 
 
-def _spread(told: Array, known: Array) -> Array:
+def _spread(told: Array, known: NDArray[np.bool_]) -> Array:
     """A first guess of abilities: standardised accuracies."""
     means: Array = told.sum(1) / np.maximum(known.sum(1), 1)
     spread = float(means.std())
