@@ -14,6 +14,7 @@ from solera.learn.coefficients.contract import Answer
 from solera.learn.coefficients.feeding import Pool
 from solera.learn.coefficients.live import Weights, ask
 from solera.learn.statistics.loading import load_model
+from solera.learn.statistics.sites import anatomy_of
 from solera.recipe.values import Operand
 from solera.types import ModelRef
 
@@ -124,6 +125,16 @@ def head_names(model: nn.Module) -> list[str]:
         want = "experts with a classifier, or --heads merged"
         raise PlanError("The frozen heads are missing.", got=type(model).__name__, want=want)
     return names
+
+
+def head_leaves(model: nn.Module) -> list[str]:
+    """The head's leaves, by the names that recipes know.
+
+    Raises:
+        PlanError: the model is a body without a head.
+    """
+    leaves = anatomy_of(model).leaves
+    return [leaf.name for name in head_names(model) for leaf in leaves.get(name, ())]
 
 
 def with_heads(weights: Weights, heads: Weights) -> Weights:

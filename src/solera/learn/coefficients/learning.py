@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import resource
 import shutil
@@ -19,9 +20,9 @@ from solera.checkpoints import digest_checkpoint
 from solera.errors import TargetInUse
 from solera.learn.coefficients import result as results
 from solera.learn.coefficients.contract import LearnCard, Settings, TaskData
-from solera.learn.coefficients.experts import Experts, Load, answered, head_names, own_heads, reference
+from solera.learn.coefficients.experts import Experts, Load, answered, head_leaves, own_heads, reference
 from solera.learn.coefficients.feeding import Pool, parted, pools_of
-from solera.learn.coefficients.groups import Grouping, grouping_of, shortest, with_weights
+from solera.learn.coefficients.groups import grouping_of, shortest, with_weights
 from solera.learn.coefficients.learners import objective_of
 from solera.learn.coefficients.live import Live, open_live
 from solera.learn.coefficients.preparing import prepared
@@ -115,7 +116,7 @@ class _Learner:
         model = job.load(base).to(device=job.device, dtype=getattr(torch, job.dtype))
         heads = Experts()
         if job.said.heads == "own":
-            recipe = _kept(recipe, [Match(name=name) for name in head_names(model)])
+            recipe = _kept(recipe, [Match(name=glob.escape(name)) for name in head_leaves(model)])
             heads = Experts(heads=own_heads(model, pools, operands, load=job.load))
         return cls(job, recipe, pools, sources, _live(job, recipe, model), heads)
 
@@ -157,10 +158,10 @@ def on_event_started(on_event: Listener) -> None:
 
 
 def _claim(out: Path, *, force: bool) -> None:
-    """The target must be empty, or hold a learning that was not finished."""
+    """The target must be empty, or hold a learning that was not finished; what is forced stays until it is replaced."""
     if force:
-        shutil.rmtree(out, ignore_errors=True)
-    if out.exists() and any(place.name != WORK for place in out.iterdir()):
+        shutil.rmtree(out / WORK, ignore_errors=True)
+    elif out.exists() and any(place.name != WORK for place in out.iterdir()):
         raise TargetInUse("The target is not empty.", where=out, fix="choose a new folder, or --force")
 
 
@@ -234,7 +235,7 @@ def _finish(learner: _Learner, course: Course, progress: Progress, seconds: floa
         coefficients=dict(zip(names, map(tuple, rows), strict=True)),
         losses=tuple(progress.losses),
         checks=tuple(progress.checks),
-        chosen=_best_step(progress) if best else progress.step,
+        chosen=progress.chosen if best else progress.step,
         stopped=progress.stopped,
         seconds=round(seconds, 3),
         memory=_memory(course.live),
@@ -245,10 +246,6 @@ def _finish(learner: _Learner, course: Course, progress: Progress, seconds: floa
 def plain_rows(coefficients: Tensor) -> list[list[float]]:
     """Coefficients as plain numbers that are the same in float32."""
     return [[shortest(value) for value in row] for row in coefficients.tolist()]
-
-
-def _best_step(progress: Progress) -> int:
-    return min(progress.checks, key=lambda one: one[1])[0]
 
 
 def _data(pool: Pool, sources: Sequence[Source]) -> Data:
@@ -262,8 +259,3 @@ def _memory(live: Live) -> dict[str, int]:
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return {"held": live.vectors.nbytes, "streamed": live.vectors.streamed, "merged": live.nbytes, "peak": peak}
-
-
-def groups_of(live: Live) -> Grouping:
-    """The groups that have coefficients."""
-    return live.grouping

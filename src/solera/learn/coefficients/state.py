@@ -20,7 +20,8 @@ STATE = "state.safetensors"
 class Progress:
     """Everything that changes, and is kept between runs.
 
-    `losses`: of every step. `checks`: (step, loss) of every check. `best`: coefficients of the best check.
+    `losses`: of every step. `checks`: (step, loss) of every check. `best`: coefficients of the best check, which was
+    after step `chosen`.
     """
 
     raw: Tensor
@@ -29,6 +30,7 @@ class Progress:
     losses: list[float] = field(default_factory=list)
     checks: list[tuple[int, float]] = field(default_factory=list)
     best: Tensor | None = None
+    chosen: int = 0
     waited: int = 0
     stopped: str = ""
 
@@ -40,7 +42,7 @@ def keep(progress: Progress, place: Path, key: str) -> None:
     found = progress.optimizer.state_dict()["state"].get(0, {})
     tensors = {f"optimizer.{name}": value for name, value in found.items()}
     tensors |= {"raw": progress.raw.detach()} | ({} if progress.best is None else {"best": progress.best})
-    plain = {name: getattr(progress, name) for name in ("step", "losses", "checks", "waited", "stopped")}
+    plain = {name: getattr(progress, name) for name in ("step", "losses", "checks", "chosen", "waited", "stopped")}
     place.mkdir(parents=True, exist_ok=True)
     staged = place / f"{STATE}.partial"
     contiguous = {name: value.contiguous() for name, value in tensors.items()}

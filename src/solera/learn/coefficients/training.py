@@ -214,10 +214,10 @@ def check(course: Course, progress: Progress) -> None:
     """Look whether the loss got better; remember the best, and stop after too long a wait."""
     said = course.said
     loss = held_out_loss(course, progress.raw, progress.step) if course.held_out else _recent(progress)
-    best = min((value for _, value in progress.checks), default=math.inf)
+    best = dict(progress.checks).get(progress.chosen, math.inf)
     progress.checks.append((progress.step, loss))
     if loss < best - said.tolerance:
-        progress.best, progress.waited = progress.raw.detach().clone(), 0
+        progress.best, progress.chosen, progress.waited = progress.raw.detach().clone(), progress.step, 0
         return
     progress.waited += 1
     if said.patience and progress.waited >= said.patience:

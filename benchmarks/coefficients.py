@@ -1,0 +1,217 @@
+"""Learnt coefficients on the testbed vision-8, beside the average and tuned task arithmetic.
+
+python benchmarks/coefficients.py [--size small] [--seeds 0,1,2] [--cache FOLDER] [--only NAME,...]
+python benchmarks/coefficients.py --page
+
+Every learner sees unlabelled images only; rows named `.test` those that it is judged on, as in the paper, others the
+validation split. Appends leaderboard records of the variant `coefficients` to results/leaderboard/beside, from which
+the claim ledger is judged; a row that is there is not taken again, and a run that was stopped goes on. Writes
+results/coefficients.json (time and memory) and the tables of docs/coefficients.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from solera.app.live import merge_live
+from solera.bench.arena import Arena, TestbedSource
+from solera.bench.entries import Entry
+from solera.bench.leaderboard import board
+from solera.bench.measuring import measure, reference
+from solera.bench.records import RowRecord, Scored, append, read
+from solera.bench.words import percent
+from solera.cli.calibration import testbed_batches
+from solera.learn.coefficients import Job, TaskData, learn, learner
+from solera.learn.statistics import Cut
+from solera.recipe.values import Merge, Operand, Recipe
+from solera.version import __version__
+
+HERE = Path(__file__).parent
+RECORDS = HERE / "results" / "leaderboard" / "beside" / "vision-8-coefficients.jsonl"
+FIGURES = HERE / "results" / "coefficients.json"
+PAGE = HERE.parent / "docs" / "coefficients.md"
+VARIANT = "coefficients"
+GROUPS = ("held-in", "unseen", "corrupted")
+
+
+@dataclass(frozen=True)
+class Try:
+    """One learner in one setting; `part`: the images that it sees."""
+
+    name: str
+    method: str
+    changes: dict[str, Any]
+    part: str = "test"
+
+
+TRIES = (
+    Try("adamerging.tensor.test", "adamerging", {"granularity": "tensor"}),
+    Try("adamerging.task.test", "adamerging", {"granularity": "task"}),
+    Try("expert_merging", "expert_merging", {"steps": 25}, "validation"),
+    Try("adamerging.tensor", "adamerging", {"granularity": "tensor"}, "validation"),
+    Try("adamerging.near.test", "adamerging", {"granularity": "tensor", "init": 0.125}),
+    Try("adamerging_plus_plus.test", "adamerging_plus_plus", {"granularity": "tensor"}),
+    Try("expert_merging.hidden", "expert_merging", {"steps": 25, "hidden": 1.0}, "validation"),
+)
+
+
+def opened(size: str, seed: int, cache: Path | None) -> tuple[Arena, Any]:
+    """The arena, filed under its own variant, and the testbed."""
+    from solera import testbeds
+
+    arena = TestbedSource("vision-8", size, seed, folder=cache).open(None)  # type: ignore[arg-type]
+    arena.record = replace(arena.record, variant=VARIANT)
+    return arena, testbeds.open_built("vision-8", size=size, seed=seed, cache=cache)
+
+
+def references(arena: Arena, known: set[tuple[str, int]]) -> None:
+    """Base, experts, average and tuned task arithmetic."""
+    seed = arena.record.seed
+    if ("task_arithmetic", seed) in known:
+        return
+    append(RECORDS, [arena.record, reference(arena, "base"), reference(arena, "experts")])
+    append(RECORDS, measure(arena, Entry("linear", "linear"), ("default",)))
+    append(RECORDS, measure(arena, Entry("task_arithmetic", "task_arithmetic"), ("default", "tuned")))
+
+
+def learnt(arena: Arena, built: Any, one: Try, out: Path) -> tuple[RowRecord, dict[str, Any]]:
+    """Learn, merge by the recipe, score; the record, and what it took."""
+    card = learner(one.method)
+    said = card.defaults.but(**one.changes)
+    operands = tuple(Operand(model) for model in arena.experts.values())
+    recipe = Recipe(Merge("task_arithmetic", operands, base=arena.base))
+    cut = Cut(card.samples, said.batch)
+    tasks = [
+        TaskData(name, tuple(replace(b, labels=None) for b in testbed_batches(built, name, cut, one.part)), k)  # type: ignore[arg-type]
+        for k, name in enumerate(arena.experts)
+    ]
+    began = time.process_time()
+    result = learn(Job(recipe, card, tasks, said, out), force=(out / "recipe.yaml").exists())
+    seconds = time.process_time() - began
+    merged = merge_live(result.recipe_path, threads=1)
+    found = arena.scores(merged.tensors, arena.tasks["test"])
+    bed, rows = arena.record, [(found[task.name], task.group) for task in arena.record.tasks]
+    record = RowRecord(
+        **{key: getattr(bed, key) for key in ("testbed", "size", "seed", "digest", "variant")},
+        entry=one.name,
+        mode="default",
+        method=one.method,
+        version=1,
+        parameters={**one.changes, "images": one.part},
+        scores=tuple(Scored(row.value, row.each if group != "corrupted" else ()) for row, group in rows),
+        model=merged.digest,
+        seconds=round(seconds, 2),
+        memory=sum(result.learnt.memory[key] for key in ("held", "merged")),
+        solera=__version__,
+        time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    took = {
+        "name": one.name,
+        "size": bed.size,
+        "seed": bed.seed,
+        "digest": bed.digest,
+        "cpu_seconds": round(seconds, 2),
+    }
+    took |= {"steps": result.learnt.chosen, "coefficients": sum(map(len, result.learnt.coefficients.values()))}
+    took |= {
+        "memory": dict(result.learnt.memory),
+        "losses": [*result.learnt.losses[::25], result.learnt.losses[-1]],
+    }
+    return record, took
+
+
+def note(took: dict[str, Any]) -> None:
+    """Add to the file of times and memory."""
+    rows = json.loads(FIGURES.read_text("utf-8"))["rows"] if FIGURES.exists() else []
+    rows = [r for r in rows if (r["name"], r["size"], r["seed"]) != (took["name"], took["size"], took["seed"])]
+    FIGURES.write_text(json.dumps({"form": 1, "rows": [*rows, took]}, indent=1) + "\n", encoding="utf-8")
+
+
+def run(size: str, seeds: list[int], cache: Path | None, only: list[str], work: Path) -> None:
+    """Everything that is missing, the most telling rows of all seeds first."""
+    for one in (each for each in TRIES if not only or each.name in only):
+        for seed in seeds:
+            arena, built = opened(size, seed, cache)
+            known = {(r.entry, r.seed) for r in read(RECORDS).rows.values() if r.bed == arena.record.key}
+            references(arena, known)
+            if (one.name, seed) in known:
+                continue
+            record, took = learnt(arena, built, one, work / f"{one.name}-{seed}-{arena.record.digest[:8]}")
+            append(RECORDS, [record])
+            note(took)
+            values = [
+                s.value for s, t in zip(record.scores, arena.record.tasks, strict=True) if s and t.group == "held-in"
+            ]
+            sys.stdout.write(
+                f"{one.name} seed {seed}: {100 * sum(values) / len(values):.2f}, {took['cpu_seconds']} s\n"
+            )
+            sys.stdout.flush()
+
+
+def tables(size: str) -> str:
+    """What was measured, as Markdown."""
+    found = board(read(RECORDS), "vision-8", size, VARIANT)
+    if found is None:
+        return "Not measured yet."
+    took = {(r["name"], r["seed"]): r for r in json.loads(FIGURES.read_text("utf-8"))["rows"] if r["size"] == size}
+    rows = [
+        "| | images seen | held-in | unseen | damaged | seeds | CPU s | coefficients |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for line in found.lines:
+        if line.name == ("task_arithmetic", "default"):
+            continue
+        mine = [row for (name, _), row in took.items() if name == line.name[0]]
+        seconds = f"{sum(r['cpu_seconds'] for r in mine) / len(mine):.0f}" if mine else "–"
+        seen = next(iter(line.parameters.values())).get("images", "–")
+        values = [percent(line.groups[group]) if group in line.groups else "–" for group in GROUPS]
+        label = line.name[0] + (", tuned" if line.name[1] == "tuned" else "")
+        cells = [
+            f"`{label}`",
+            seen,
+            *values,
+            str(len(line.seeds)),
+            seconds,
+            str(mine[0]["coefficients"]) if mine else "–",
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def write_page(size: str) -> None:
+    """Put the tables between their marks in the page."""
+    text = PAGE.read_text("utf-8")
+    mark = re.compile(r"(<!-- measured -->\n).*?(\n<!-- end -->)", re.DOTALL)
+    PAGE.write_text(mark.sub(lambda m: m[1] + tables(size) + m[2], text), encoding="utf-8")
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="small")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "solera-coefficients")
+    parser.add_argument("--page", action="store_true", help="write the page only")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if not options.page:
+        only = [name for name in options.only.split(",") if name]
+        run(options.size, [int(seed) for seed in options.seeds.split(",")], options.cache, only, options.work)
+    if PAGE.exists():
+        write_page(options.size)
+
+
+if __name__ == "__main__":
+    main()
