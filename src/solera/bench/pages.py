@@ -40,13 +40,18 @@ def name_of(board: Board) -> str:
 
 
 def write_pages(records: Path, docs: Path) -> tuple[Path, ...]:
-    """Write all leaderboards, their index and the claim ledger from the records in a folder; returns the files."""
+    """Write all leaderboards, their index and the claim ledger from the records in a folder; returns the files.
+
+    Records in the folder ``beside`` are of scripts that compare something else than methods tuned alike, each under a
+    variant of its own: claims may name that variant, and there is no leaderboard of it.
+    """
     found = boards(read(*sorted(records.glob("*.jsonl"))))
+    judged = (*found, *boards(read(*sorted(records.glob("beside/*.jsonl")))))
     files = [file for board in found for file in write_board(board, docs / "leaderboard")]
     listing, claimed = docs / "leaderboard.md", docs / "claims.md"
     docs.mkdir(parents=True, exist_ok=True)
     listing.write_text(index(found, [name_of(board) for board in found]), encoding="utf-8")
-    claimed.write_text(ledger([judge(claim, found) for claim in claims()]), encoding="utf-8")
+    claimed.write_text(ledger([judge(claim, judged) for claim in claims()]), encoding="utf-8")
     return (*files, listing, claimed)
 
 
