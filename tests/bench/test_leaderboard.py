@@ -144,6 +144,7 @@ def test_every_claim_is_readable_and_names_methods_or_probes():
     named = {
         name
         for claim in claims.claims()
+        if claim.variant in ("experts", "adapters")  # entries of other variants are a script's own
         for test in claim.test
         for side in (test.left, test.right)
         for name, _ in side.names
