@@ -2,7 +2,8 @@
 
 python benchmarks/search.py PART... [--evaluations 60] [--seeds 5] [--workers 2] [--out benchmarks/results/search.json]
 
-Every part is kept in the results file as it goes; logs of searches lie in --scratch, from which a stopped run goes on.
+Parts: optimizers, front, estimators, racing, speed, layers (once lm-6 is built). Every part is kept in the results file
+as it goes; logs of searches lie in --scratch, from which a stopped run goes on.
 Search seed s stands on testbed seed s mod --beds. Validation items choose, test items are reported.
 """
 
@@ -27,6 +28,7 @@ from solera.recipe.values import Merge, Operand, Recipe
 from solera.search.contract import Job, Outcome, Setup
 from solera.search.irt.estimators import NAMES
 from solera.search.irt.scoring import calibrate
+from solera.search.layers import Layers
 from solera.search.merging import Merging
 from solera.search.objectives import dominates, hypervolume, objective
 from solera.search.ranges import Wish, genes_for
@@ -78,7 +80,8 @@ def run(
     report = done.report
     objectives = report["objectives"]
     row = {
-        "name": name, "seed": seed, "bed": seed % args.beds, "genes": report["genes"], "evaluations": report["evaluations"],
+        "name": name, "seed": seed, "bed": seed % args.beds, "genes": report["genes"],
+        "evaluations": report["evaluations"],
         "items": report["items"], "calibration_items": report["calibration_items"], "curve": report["curve"],
         "wall_s": round(time.perf_counter() - began, 1), "seconds": report["seconds"], "front": report["front"],
     }  # fmt: skip
@@ -246,6 +249,35 @@ def speed(args: argparse.Namespace) -> dict[str, Any]:
     return {"rows": rows}
 
 
+def layers(args: argparse.Namespace) -> dict[str, Any]:
+    """Paths through two narrow models of lm-6, tuned on the second language and on sorting."""
+    from solera.testbeds.language import lm_stages
+
+    built = testbeds.open_built("lm-6", size="small", seed=0)
+    given = {"data": str(built.folder / "data"), "size": "small", "seed": 0, "start": str(built.extras["narrow"])}
+    tuned = {}
+    for task in ("language", "sorting"):
+        tuned[task] = args.scratch / f"narrow-{task}"
+        if not (tuned[task] / "config.json").exists():
+            tuned[task].mkdir(parents=True, exist_ok=True)
+            lm_stages.expert(tuned[task], lambda _done, _total: None, task=task, **given)
+    models = tuple(ModelRef(str(folder)) for folder in tuned.values())
+    rows = []
+    for scales in ("none", "layer"):
+        for seed in range(args.seeds):
+            problem = Layers(models, repeats=1, scales=scales)  # type: ignore[arg-type]
+            settings = Settings("cmaes", args.evaluations, objectives=("language+sorting",), seed=seed)
+            source = source_of(0, models[0].path, "lm-6")
+            row = run(args, f"layers-{scales}-{args.evaluations}-{seed}", 0, problem, settings, source=source)
+            worker = worker_of(problem, 0, source)
+            for k, name in enumerate(tuned):
+                outcome = worker.run(Job(problem.space.start, split="test", parent=k))
+                row[f"{name} alone, test"] = objective("language+sorting", list(outcome.scores)).of(outcome.scores)
+            rows.append({**row, "scales": scales})
+            keep(args, "layers", {"rows": rows})
+    return {"rows": rows}
+
+
 def keep(args: argparse.Namespace, part: str, found: Mapping[str, Any]) -> None:
     """Put a part into the results file."""
     old = json.loads(args.out.read_text("utf-8")) if args.out.exists() else {}
@@ -265,6 +297,7 @@ def rounded(value: Any) -> Any:
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "optimizers": optimizers, "front": front, "estimators": estimators, "racing": racing, "speed": speed,
+    "layers": layers,
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ UNBOUNDED: Mapping[str, tuple[float, float]] = {
 }  # fmt: skip
 """Ranges where a card leaves an end open. Others must be given. See `MANY` for weights of many models."""
 MANY = 4.0
-"""The weight of one of K models is searched up to this times 1 / K, where that is below 1: beyond, merges break down."""
+"""The weight of one of K models is searched up to this times 1 / K, where that is below 1: beyond, merges fail."""
 _EDGE = 0.01
 """How far from an excluded end, as a share of the range."""
 
