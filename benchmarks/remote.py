@@ -36,7 +36,7 @@ MIB = 1 << 20
 
 @contextmanager
 def server() -> Iterator[None]:
-    """moto's server, named by the environment."""
+    """The server (moto's), named by the environment."""
     script = HERE.parent / "tests" / "remote" / "s3_process.py"
     with subprocess.Popen([sys.executable, script], stdin=-1, stdout=-1, stderr=-3, text=True) as process:
         assert process.stdout is not None
@@ -135,7 +135,7 @@ def measure(size: int, models: int, connections: int, trials: int) -> dict[str, 
 
     threads = os.cpu_count() or 1
     longest = max(MIB, min(LONGEST, AHEAD // (models * (threads + 1))))
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - memory-backed, as the files need not last
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with server(), tempfile.TemporaryDirectory(dir=memory) as folder:
         os.environ["SOLERA_CACHE"] = folder
         addresses = uploaded(Path(folder), models, size)

@@ -208,3 +208,15 @@ def test_any_reads_in_any_order_give_the_bytes_of_the_object(s3: Proxy, zoo: Zoo
     with pytest.raises(CorruptFile, match="ends early"):
         reader.pread(path, len(whole) - 3, 4)
     reader.close()
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_reading_on_fetches_more_unless_every_byte_counts(s3: Proxy, zoo: Zoo, upload: Upload, exact: bool) -> None:
+    source = next(iter(open_checkpoint(upload(zoo(experts=0)["base"])).table.values()))
+    with FileReader() as reader:
+        if exact:
+            reader.exactly()
+        for start in range(0, 6000, 500):
+            reader.pread(source.path, start, 500)  # type: ignore[attr-defined]
+        assert (reader.bytes_read == 6000) is exact
+        assert reader.bytes_read < 3 * 6000

@@ -29,7 +29,7 @@ Words = Annotated[
         show_default=False,
     ),
 ]
-Out = Annotated[Path | None, typer.Option("-o", "--out", help="The target folder.", show_default=False)]
+Out = Annotated[Path | None, typer.Option("-o", "--out", help="The target: a folder, or s3://...", show_default=False)]
 Base = Annotated[str | None, typer.Option(help="The model that task vectors are taken from.", show_default=False)]
 Method = Annotated[
     str | None, typer.Option(help="See `solera methods`; default: linear.", show_default=False, metavar="NAME")

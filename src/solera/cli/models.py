@@ -12,7 +12,7 @@ import typer
 from solera.cli.options import AsJson
 from solera.cli.shown import guarded, rows, say, say_json
 
-Model = Annotated[str, typer.Argument(help="A folder, file, Hub id, or model+adapter.", show_default=False)]
+Model = Annotated[str, typer.Argument(help="A folder, file, Hub id, address, or model+adapter.", show_default=False)]
 Merged = Annotated[Path, typer.Argument(help="A folder made by `solera merge`.", show_default=False)]
 DAMAGED = 3
 FEW = 12
