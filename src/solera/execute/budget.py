@@ -202,13 +202,13 @@ def _inform(maker: Any, expr: LeafTask, spending: Spending) -> None:
     """Put thresholds that the sketches know where the maker would keep those that it finds."""
     known = spending.plan.tensors
     for task in tasks_of(expr) if known else ():
-        steps = chain_of(task.call).steps
-        found = [known.get((task.node, task.leaf, i)) for i in range(len(steps))]
-        if any(each is not None for each in found):
-            if hasattr(maker, "run"):
-                maker.run.finished[id(task)] = found
-            else:
-                maker.found = found[: len(maker.leaf.kernel.recipe.stages)]
+        stepped = hasattr(maker, "run")
+        count = len(chain_of(task.call).steps if stepped else maker.leaf.kernel.recipe.stages)
+        found = [known.get((task.node, task.leaf, i)) for i in range(count)]
+        if stepped:
+            maker.run.finished[id(task)] = found
+        else:
+            maker.found = found
 
 
 @dataclass(eq=False)

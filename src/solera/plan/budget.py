@@ -19,7 +19,7 @@ from solera.plan.budget_inputs import OUTSIDE, Inputs, Site, base_files, collect
 from solera.plan.budget_methods import coefficients, ranked, why_refused
 from solera.plan.budget_sketches import Kept, find, missing
 from solera.plan.budget_thresholds import Ranking, resolution
-from solera.plan.budget_values import BudgetPlan, Found, Mass, Stretch
+from solera.plan.budget_values import BudgetPlan, Found, Mass, Ranks, Stretch
 from solera.plan.explain import size
 from solera.plan.expressions import tasks_of
 from solera.plan.tasks import LeafTask, OutputTensor, Plan
@@ -208,7 +208,7 @@ def _bound(inputs: Inputs) -> float | None:
 
 
 def _site_bound(site: Site) -> float | None:
-    fixed = coefficients(site.task.call, len(site.operands))
+    fixed = coefficients(site.task.call, len(site.operands), delta=site.task.delta)
     left = [
         (abs(c), one)
         for c, one in zip(fixed or [1.0] * len(site.operands), site.operands, strict=True)
@@ -228,20 +228,24 @@ def _with_thresholds(made: BudgetPlan, plan: Plan, inputs: Inputs, shelf: Shelf)
     sites = {id(site.task): site for site in inputs.sites}
     populations = {}
     for stage in plan.stages:
-        chosen = next(s for step, _, s in ranked(stage.tasks[0]) if step == stage.step)
+        ranks = next(ranks for step, _, ranks in _ranked(stage.tasks[0]) if step == stage.step)
         members = [sites[id(task)] for task in stage.tasks]
-        populations[stage.key, stage.step] = _thresholds(members, chosen.ranks, shelf, shifts)
+        populations[stage.key, stage.step] = _thresholds(members, ranks, shelf, shifts)
     tensors: dict[tuple[str, str, int], Found] = {}
     for site in inputs.sites:
-        for step, scope, summary in ranked(site.task):
+        for step, scope, ranks in _ranked(site.task):
             if scope is Scope.TENSOR:
                 key = site.task.node, site.task.leaf, step
-                tensors[key] = _thresholds([site], summary.ranks, shelf, shifts)
+                tensors[key] = _thresholds([site], ranks, shelf, shifts)
     near = resolution(shifts) if populations or tensors else ""
     return replace(made, populations=populations, tensors=tensors, thresholds=near)
 
 
-def _thresholds(sites: Sequence[Site], ranks: object, shelf: Shelf, shifts: list[int]) -> Found:
+def _ranked(task: LeafTask) -> tuple[tuple[int, Scope, Ranks], ...]:
+    return ranked(task.call, len(task.operands), delta=task.delta)
+
+
+def _thresholds(sites: Sequence[Site], ranks: Ranks, shelf: Shelf, shifts: list[int]) -> Found:
     found = []
     for k in range(len(sites[0].operands)):
         ranking = Ranking()
@@ -257,7 +261,7 @@ def _thresholds(sites: Sequence[Site], ranks: object, shelf: Shelf, shifts: list
             else:
                 raise shelf.lack(one.read.model, one.base.model)
         shifts.append(ranking.shift)
-        wanted = ranks(k, ranking.elements, ranking.nonzero)  # type: ignore[operator]
+        wanted = ranks(k, ranking.elements, ranking.nonzero)
         found.append(tuple(ranking.at(rank) for rank in wanted))
     return tuple(found)
 

@@ -103,7 +103,7 @@ def _walk(found: Inputs, expr: Any, sketch_of: SketchOf, grain: int) -> None:
         _walk(found, expr.base, sketch_of, grain)
     elif expr.base is not None:
         found.base_bytes += expr.base.source.cost_bytes(expr.base.offset, expr.base.offset + expr.base.numel)
-    worth = importance(expr.call, len(expr.operands))
+    worth = importance(expr.call, len(expr.operands), delta=expr.delta)
     for k, operand in enumerate(expr.operands):
         if isinstance(operand, LeafTask):
             _walk(found, operand, sketch_of, grain)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Ranks = Callable[[int, int, int], tuple[int, ...]]
+"""(model, elements, elements that are not zero) -> wanted positions in ascending order, 0 being the smallest."""
 
 Found = tuple[tuple[float, ...], ...]
 """Magnitudes at the wanted ranks, model by model: what `ops.order.OrderStatistics` finishes with."""
