@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from solera.types import TENSOR
 
 LEAST, MOST = 1 << 20, 32 << 20
 """Elements of a batch."""
-SHARES = 8
-"""Batches per worker, where sizes allow: the last to finish then keeps the others waiting for an eighth at most."""
+SHARES = 4
+"""A batch is a worker's quarter of what remains: large ones first, and at the end nobody waits long for the last."""
 ITEMS = 256
 """Leaves in a batch, at most."""
 
@@ -33,19 +33,21 @@ class Batch:
 
 
 def writes(job: Job, pieces: Sequence[Piece], workers: int) -> list[Batch]:
-    """All chunks that are still missing; large batches come first, the rest in the order of the file."""
+    """All chunks that are still missing; the largest tensors come first, the rest in the order of the file."""
     todo = {piece: tuple(missing(job, piece)) for piece in pieces}
     total = sum(_elements(job.plan.outputs[i].parts[j], todo[i, j]) for i, j in pieces)
     size = _size(total, workers)
-    items = [item for piece in pieces if todo[piece] for item in _pieces(job, piece, todo[piece], size)]
-    return sorted(_batched(items, size), key=lambda batch: -max(batch.elements, 2 * size))
+    items = [item for piece in pieces if todo[piece] for item in _pieces(job, piece, todo[piece], size // 2)]
+    large = [(item, count) for item, count in items if count > size]
+    rest = [(item, count) for item, count in items if count <= size]
+    alone = [Batch((item,), count) for item, count in sorted(large, key=lambda row: -row[1])]
+    return [*alone, *_batched(rest, workers)]
 
 
 def folds(sweep: Sweep, workers: int) -> list[Batch]:
     """All tasks of a sweep, in their order."""
     tasks = sweep.stage.tasks
-    size = _size(sum(task.numel for task in tasks), workers)
-    return list(_batched([(Fold(task, sweep.stage.step), task.numel) for task in tasks], size))
+    return list(_batched([(Fold(task, sweep.stage.step), task.numel) for task in tasks], workers))
 
 
 def staged_folder(job: Job) -> Path:
@@ -61,8 +63,8 @@ def staged_folder(job: Job) -> Path:
     raise PlanError("The backend `ray` writes into files.", want="a target folder", fix="use the backend `threads`")
 
 
-def _size(total: int, workers: int) -> int:
-    return min(MOST, max(LEAST, total // (workers * SHARES)))
+def _size(remaining: int, workers: int) -> int:
+    return min(MOST, max(LEAST, remaining // (workers * SHARES)))
 
 
 def _elements(part: Part, todo: Sequence[int]) -> int:
@@ -104,12 +106,13 @@ def _is_loose(expr: Expr) -> bool:
     return all(work.tensor_rounds == 0 and work.grain is not TENSOR for work in works)
 
 
-def _batched(items: Iterable[tuple[Fold | Write, int]], size: int) -> Iterator[Batch]:
+def _batched(items: Sequence[tuple[Fold | Write, int]], workers: int) -> Iterator[Batch]:
     held: list[Fold | Write] = []
-    elements = 0
+    elements, remaining = 0, sum(count for _, count in items)
     for item, count in items:
-        if held and (elements + count > size or len(held) >= ITEMS):
+        if held and (elements + count > _size(remaining, workers) or len(held) >= ITEMS):
             yield Batch(tuple(held), elements)
+            remaining -= elements
             held, elements = [], 0
         held.append(item)
         elements += count
