@@ -41,7 +41,7 @@ def job_of(folder_of, tmp_path):
         batch = pictures if name == "vit" else texts
         data = [TaskData(f"task {k}", (batch(k),), k) for k in range(2)] if data is None else data
         card = learner(method)
-        said = card.defaults.but(**{"steps": 3, "batch": 2, "batches": 1, "rate": 0.05, "every": 1, **changes})
+        said = card.defaults.but(**{"steps": 2, "batch": 2, "batches": 1, "rate": 0.05, "every": 1, **changes})
         return Job(recipe, card, data, said, tmp_path / out, **(more or {}))
 
     return make

@@ -44,34 +44,35 @@ def stopping_at(step: int):
     return listen
 
 
-@pytest.mark.parametrize("name", ["vit", "llama"])
-def test_entropy_falls(job_of, name):
-    learnt = learn(job_of(name, steps=12)).learnt
+def test_entropy_falls(job_of):
+    learnt = learn(job_of("vit", granularity="layer", steps=6)).learnt
     assert learnt.losses[-1] < learnt.losses[0]
     assert learnt.memory["held"] > 0
     assert not learnt.stopped
-    assert learnt.chosen == 12
+    assert learnt.chosen == 6
 
 
 def test_the_merged_model_comes_nearer_to_its_experts(job_of):
-    said = {"steps": 12, "rate": 0.3, "anchor": 0.0, "hidden": 1.0, "batches": 2}
+    said = {"steps": 6, "rate": 0.3, "anchor": 0.0, "hidden": 1.0, "batches": 2, "granularity": "layer"}
     job = job_of("llama", "expert_merging", **said)
     learnt = learn(replace(job, frozen=())).learnt
     assert learnt.losses[-1] < learnt.losses[0]
 
 
 def test_the_anchor_holds_coefficients_where_they_start(job_of):
-    free = learn(job_of("llama", "expert_merging", rate=0.3, steps=6, anchor=0.0)).learnt
-    held = learn(job_of("llama", "expert_merging", out="other", rate=0.3, steps=6, anchor=1e4)).learnt
+    free = learn(job_of("llama", "expert_merging", rate=0.3, steps=3, anchor=0.0, granularity="layer")).learnt
+    held = learn(
+        job_of("llama", "expert_merging", out="other", rate=0.3, steps=3, anchor=1e4, granularity="layer")
+    ).learnt
     away = lambda one: sum(abs(v - 0.1) for row in one.coefficients.values() for v in row)  # noqa: E731
     assert away(held) < away(free)
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(job_of):
-    whole = learn(job_of("vit", steps=7, every=2)).learnt
-    job = job_of("vit", out="stopped", steps=7, every=2)
+    whole = learn(job_of("vit", granularity="layer", steps=5, every=2)).learnt
+    job = job_of("vit", granularity="layer", out="stopped", steps=5, every=2)
     with pytest.raises(Stopped):
-        learn(job, on_event=stopping_at(5))
+        learn(job, on_event=stopping_at(3))
     assert (job.out / WORK / "state.safetensors").exists()
     again = learn(job).learnt
     assert again.coefficients == whole.coefficients
@@ -80,9 +81,9 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(job_of):
 
 
 def test_what_was_stopped_is_not_taken_for_another(job_of):
-    job = job_of("vit", steps=6, every=2)
+    job = job_of("vit", granularity="task", steps=4, every=1)
     with pytest.raises(Stopped):
-        learn(job, on_event=stopping_at(4))
+        learn(job, on_event=stopping_at(2))
     other = replace(job, data=[TaskData(f"task {k}", (pictures(k + 7),), k) for k in range(2)])
     with pytest.raises(TargetInUse, match="other data"):
         learn(other)
@@ -96,7 +97,7 @@ def test_what_was_stopped_is_not_taken_for_another(job_of):
     models = (Operand(replace(job.recipe.merge.models[0].model, path=str(place))), job.recipe.merge.models[1])
     with pytest.raises(TargetInUse, match="other merge, models"):
         learn(replace(job, recipe=replace(job.recipe, merge=replace(job.recipe.merge, models=models))))
-    assert learn(other, force=True).learnt.chosen == 6
+    assert learn(other, force=True).learnt.chosen == 4
 
 
 def test_a_model_that_changed_under_the_same_name_is_noticed(job_of):
@@ -108,7 +109,9 @@ def test_a_model_that_changed_under_the_same_name_is_noticed(job_of):
 
 
 def test_learning_stops_when_nothing_gets_better_and_keeps_the_best(job_of):
-    job = job_of("vit", steps=30, rate=1.0, every=1, patience=2, keep="best", held_out=0.34, tolerance=0.05)
+    job = job_of(
+        "vit", granularity="task", steps=30, rate=1.0, every=1, patience=2, keep="best", held_out=0.34, tolerance=0.05
+    )
     learnt = learn(job).learnt
     assert learnt.stopped == "no better loss in 2 checks"
     assert len(learnt.losses) == learnt.checks[-1][0] == learnt.chosen + 2 < 30

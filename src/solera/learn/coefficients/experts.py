@@ -44,7 +44,8 @@ class Experts:
         from safetensors.torch import load_file
 
         assert self.folder is not None
-        return load_file(_file(self.folder, pool, number))
+        found: dict[str, Tensor] = load_file(_file(self.folder, pool, number))
+        return found
 
 
 def _file(folder: Path, pool: Pool, number: int) -> Path:

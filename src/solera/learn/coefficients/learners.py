@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
 
@@ -11,9 +12,7 @@ from solera.learn.coefficients.contract import LearnCard, Objective, Settings
 from solera.recipe.values import Match, StepUse
 
 _HERE = "solera.learn.coefficients.objectives"
-_ADAMERGING = {"paper": "arXiv:2310.02575", "code": "github.com/EnnengYang/AdaMerging", "target": f"{_HERE}:entropy"}
 _PARITY = "EnnengYang/AdaMerging@cea1165: 20 steps of its optimisation to 1e-5"
-_EXPERTS = {"paper": "arXiv:2509.25712", "code": "github.com/Littleor/ExpertMerging", "target": f"{_HERE}:alignment"}
 _ALIGNED = Settings(
     granularity="tensor",
     init=0.1,
@@ -41,27 +40,30 @@ _LENGTH = (
     "The anchor is added once per step.",
 )
 
+_ADAMERGING = LearnCard(
+    name="adamerging",
+    summary="least entropy of the merged model's predictions on unlabelled data",
+    paper="arXiv:2310.02575",
+    code="github.com/EnnengYang/AdaMerging",
+    target=f"{_HERE}:entropy",
+    defaults=Settings(),
+    parity=_PARITY,
+    deviations=(_TOKENS,),
+)
 _ALL = (
-    LearnCard(
-        name="adamerging",
-        summary="least entropy of the merged model's predictions on unlabelled data",
-        defaults=Settings(),
-        parity=_PARITY,
-        deviations=(_TOKENS,),
-        **_ADAMERGING,
-    ),
-    LearnCard(
+    _ADAMERGING,
+    replace(
+        _ADAMERGING,
         name="adamerging_plus_plus",
         summary="the same with task vectors that TIES has trimmed and sorted by sign",
-        defaults=Settings(),
-        parity=_PARITY,
         vectors=_TIES,
-        deviations=(_TOKENS,),
-        **_ADAMERGING,
     ),
     LearnCard(
         name="expert_merging",
         summary="the experts' predictions and hidden states on unlabelled data, coefficients near where they start",
+        paper="arXiv:2509.25712",
+        code="github.com/Littleor/ExpertMerging",
+        target=f"{_HERE}:alignment",
         defaults=_ALIGNED,
         experts=True,
         anchor="anchor",
@@ -69,7 +71,6 @@ _ALL = (
         frozen=_KEPT,
         samples=5,
         deviations=_LENGTH,
-        **_EXPERTS,
     ),
 )
 LEARNERS: Mapping[str, LearnCard] = MappingProxyType({card.name: card for card in _ALL})

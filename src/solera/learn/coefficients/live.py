@@ -99,7 +99,8 @@ class Live:
 
     def weights(self, coefficients: Tensor) -> dict[str, Tensor]:
         """The merged weights by the names of live parameters, differentiable in `coefficients` (groups, models)."""
-        return {t.name: _Merged.apply(coefficients, t, self.vectors) for t in self.tensors}
+        apply: Callable[..., Tensor] = _Merged.apply
+        return {t.name: apply(coefficients, t, self.vectors) for t in self.tensors}
 
     def loss(self, weights: Weights, batch: Batch, score: Score, *, hidden: bool = False) -> float:
         """Loss of a batch under some weights; gradients are added to those weights that ask for them."""
@@ -174,10 +175,10 @@ def _empty(model: nn.Module, tensors: Sequence[LiveTensor]) -> None:
     state = model.state_dict(keep_vars=True)
     for tensor in tensors:
         held = state[tensor.name]
-        held.requires_grad_(requires_grad=False)
+        held.requires_grad = False
         held.data = held.data.new_empty(0)
     for value in model.parameters():
-        value.requires_grad_(requires_grad=False)
+        value.requires_grad = False
 
 
 def ask(model: nn.Module, batch: Batch, *, hidden: bool = False) -> Answer:
