@@ -113,18 +113,15 @@ def analyze(
     origin = open_checkpoint(parse_ref(str(base)))
     listener = on_event or (lambda _event: None)
     targets = [_target(open_checkpoint(parse_ref(str(model))), origin, place) for model in models]
-    found = {id(t): _known(t, origin, place) for t in targets} if not force else {}
-    waiting = [t for t in targets if found.get(id(t)) is None]
+    known = [] if force else [(t, kept) for t in targets if (kept := _known(t, origin, place)) is not None]
+    found = {id(t): kept for t, kept in known}
+    waiting = [t for t in targets if id(t) not in found]
     with FileReader() as reader:
         for group in (waiting[i : i + AT_ONCE] for i in range(0, len(waiting), AT_ONCE)):
             for target, sketch in _sketched(group, origin, reader, threads or os.cpu_count() or 1, listener):
                 found[id(target)] = (sketch, _keep(target, sketch, listener))
         taken = reader.bytes_read, time.monotonic() - began
-    return tuple(_analysis(t, origin, *(found[id(t)] or _never()), t not in waiting, taken) for t in targets)
-
-
-def _never() -> Any:
-    raise AssertionError("every model is known or has been sketched")
+    return tuple(_analysis(t, origin, found[id(t)], taken if t in waiting else None) for t in targets)
 
 
 def _target(checkpoint: Checkpoint, base: Checkpoint, place: Path | None) -> _Target:
@@ -207,9 +204,8 @@ def _to_catalog(target: _Target, sketch: Sketch, content: bytes) -> str:
     return str(where)
 
 
-def _analysis(
-    target: _Target, base: Checkpoint, sketch: Sketch, place: str, known: bool, taken: tuple[int, float]
-) -> Analysis:  # fmt: skip
+def _analysis(target: _Target, base: Checkpoint, kept: tuple[Sketch, str], taken: tuple[int, float] | None) -> Analysis:
+    sketch, place = kept
     leaves = list(sketch.leaves.values())
     norm, length = sketch.squares**0.5, sum(leaf.base_squares for leaf in leaves) ** 0.5
     numel = sum(leaf.numel for leaf in leaves)
@@ -220,7 +216,7 @@ def _analysis(
         model=str(target.checkpoint.ref),
         base=str(base.ref),
         place=place,
-        known=known,
+        known=taken is None,
         leaves=len(leaves),
         blocks=sum(leaf.squares.size for leaf in leaves),
         nbytes=len(pack(sketch)),
@@ -229,7 +225,7 @@ def _analysis(
         unchanged=sum(leaf.zeros for leaf in leaves) / max(1, numel),
         exact=sum(leaf.shift == 0 for leaf in leaves) / max(1, len(leaves)),
         left_out=left,
-        bytes_read=0 if known else taken[0],
-        seconds=0.0 if known else taken[1],
+        bytes_read=0 if taken is None else taken[0],
+        seconds=0.0 if taken is None else taken[1],
         notes=(*far, *alone),
     )

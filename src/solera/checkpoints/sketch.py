@@ -201,14 +201,19 @@ def _leaves(rows: Sequence[Sequence[Any]], arrays: Mapping[str, NDArray[Any]]) -
     made: list[LeafSketch] = []
     block = coarse = fine = start = 0
     for leaf, place, blocks, bins, packed, base_squares, zeros, shift in rows:
-        parts = [arrays[name][block : block + blocks] for name in _PER_BLOCK]
+        squares, largest, checks = (arrays[name][block : block + blocks] for name in _PER_BLOCK)
         starts = arrays["starts"][start : start + blocks + 1]
-        counted = [arrays[name][coarse : coarse + bins] for name in ("bins", "counts")]
+        buckets, counts = (arrays[name][coarse : coarse + bins] for name in ("bins", "counts"))
         data = arrays["fine"][fine : fine + packed].tobytes()
         spot: Place = (str(place[0]), int(place[1]), str(place[2]), int(place[3]), int(place[4]))
-        made.append(LeafSketch(leaf, spot, *parts, float(base_squares), zeros, shift, data, starts, *counted))
+        made.append(
+            LeafSketch(
+                leaf, spot, squares, largest, checks, float(base_squares), int(zeros), int(shift), data, starts,
+                buckets, counts,
+            )
+        )  # fmt: skip
         block, start, coarse, fine = block + blocks, start + blocks + 1, coarse + bins, fine + packed
-        if parts[0].size != blocks or starts.size != blocks + 1 or len(data) != packed or counted[0].size != bins:
+        if squares.size != blocks or starts.size != blocks + 1 or len(data) != packed or buckets.size != bins:
             raise ValueError(f"too few numbers for {leaf}")
     return made
 

@@ -204,7 +204,7 @@ def _bound(inputs: Inputs) -> float | None:
         if found is None:
             return None
         total += found
-    return total**0.5
+    return float(total**0.5)
 
 
 def _site_bound(site: Site) -> float | None:

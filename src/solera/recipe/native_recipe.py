@@ -79,8 +79,8 @@ def _budget(find: Findings, form: int | str | BudgetForm | None, path: Path) -> 
         return None
     if not isinstance(form, BudgetForm):
         return attempt(find, path, partial(budget_of, form))
-    named = {"floor": form.floor, "floors": form.floors, "sketches": form.sketches}
-    return attempt(find, path, partial(budget_of, form.amount, **named))
+    read = partial(budget_of, form.amount, floor=form.floor, floors=form.floors, sketches=form.sketches)
+    return attempt(find, path, read)
 
 
 def undressed(data: Any) -> Any:

@@ -90,8 +90,8 @@ class Tally:
         """
         stored = raw(base, base_type), raw(other, other_type)
         n, blocks = stored[0].size, -(-stored[0].size // self.block)
-        found = Blocks(*(np.zeros(blocks) for _ in range(2)), np.zeros(blocks, np.float32),
-                       np.zeros((blocks, COARSE), np.uint32))  # fmt: skip
+        coarse = np.zeros((blocks, COARSE), np.uint32)
+        found = Blocks(np.zeros(blocks), np.zeros(blocks), np.zeros(blocks, np.float32), coarse)
         if compiled() is None:
             self._plain(widen(stored[0], base_type), widen(stored[1], other_type), found)
             bad = 1 if first_nonfinite(stored[0], base_type) >= 0 else 2 * (first_nonfinite(stored[1], other_type) >= 0)
@@ -120,9 +120,10 @@ class Tally:
         self._join(sizes)
 
     def _join(self, sizes: NDArray[np.uint32]) -> None:
+        own_keys, own_counts = self.counts()
         new_keys, new_counts = np.unique(sizes >> np.uint32(self.shift), return_counts=True)
-        keys, counts = self.counts()
-        keys, counts = _summed(np.concatenate([keys, new_keys]), np.concatenate([counts, new_counts]))
+        both = np.concatenate([own_keys, new_keys]), np.concatenate([own_counts, new_counts])
+        keys, counts = _summed(*both)
         while keys.size > self.limit:
             self.state[0] += 1
             keys, counts = _summed(keys >> np.uint32(1), counts)
