@@ -161,8 +161,8 @@ def estimators(part: Mapping[str, Any]) -> Iterator[str]:
     names = list(dict.fromkeys(row["estimator"] for row in rows))
     seeds = len({row["seed"] for row in rows})
     yield "**Estimators.** Error of the estimated mean accuracy of 40 merges, in points, and (in brackets) rank"
-    yield f"correlation with the true one; random items; {seeds} testbed seed{'s' if seeds > 1 else ''}; fitted on the eight"
-    yield "experts and 24 other merges, abilities of 8 dimensions."
+    yield f"correlation with the true one; random items; {seeds} testbed seed{'s' if seeds > 1 else ''}; fitted on"
+    yield "the eight experts and 24 other merges, abilities of 8 dimensions."
     yield ""
     yield "| items of a task (of 224) | " + " | ".join(names) + " |"
     yield "|---|" + "---|" * len(names)

@@ -58,7 +58,7 @@ class Result:
 
 
 def conclude(
-    found: Found, objectives: Sequence[Objective], workers: Workers, log: Log, *, finalists: int = 1
+    found: Found, objectives: Sequence[Objective], workers: Workers, log: Log, *, finalists: int = 1, each: int = 0
 ) -> Result:
     """Score the start and the best genomes on all validation items, choose by that, and score what is chosen on test.
 
@@ -69,6 +69,7 @@ def conclude(
         log: as in the search.
         finalists: how many of the best trials are looked at, where the search had one objective; more than one where it
             went by parts of the items or by estimates.
+        each: items that a candidate is scored on where it is scored on all that its objectives ask for.
 
     Raises:
         RunError: no trial has scores.
@@ -92,7 +93,7 @@ def conclude(
     if workers.setup.problem.indirect:
         outcome = outcomes([Job(best.genome, WHOLE, "test", by_recipe=True)], workers, log)[0]
         again = _same(best.test, outcome, test_items=tested[0].items)
-    return Result(best, rows[0], tuple(rows[1:]), found, items, told[0].items * len(found.trials), again)
+    return Result(best, rows[0], tuple(rows[1:]), found, items, each * len(found.trials), again)
 
 
 def _same(live: Mapping[str, float], made: Outcome, *, test_items: int) -> Mapping[str, float]:

@@ -25,7 +25,8 @@ from solera.search.workers import Facts, Workers
 from solera.types import Event
 
 STUDY = "optuna.journal"
-ANCHORS = "anchors"
+ANCHORS, NEEDED = "anchors", "needed"
+"""Names of sets of items: those of an estimator, and all items of the tasks that objectives ask for."""
 _LIBRARY = {"cmaes": "cmaes", "tpe": "optuna", "random": "optuna", "nsga2": "pymoo"}
 
 
@@ -126,7 +127,8 @@ def search(
         with Log(out / FILE, _header(problem, settings, facts), resume=resume) as log:
             asked, spent = _asked(problem, settings, objectives, facts, workers, log, listener)
             found = evolve(problem.space, made, workers, asked, log, listener)
-            result = conclude(found, objectives, workers, log, finalists=_finalists(settings))
+            each = sum(counts_of(objectives, facts).values())
+            result = conclude(found, objectives, workers, log, finalists=_finalists(settings), each=each)
         report = as_json(result, problem, objectives, _told(problem, settings, spent))
     files = write(result, problem, out, report)
     if settings.optimizer in ("tpe", "random"):
@@ -172,16 +174,25 @@ def _asked(
     listener: Listener,
 ) -> tuple[Asked, int]:  # fmt: skip
     """The search as the loop is told it, and how many items were scored before it."""
-    counts = {name: count for name, (_, count) in facts["validation"].items()}
+    counts = counts_of(objectives, facts)
     if settings.estimated is not None:
         return _estimating(problem, settings, settings.estimated, objectives, counts, workers, log, listener)
     if settings.shares == (1.0,):
-        return Asked(settings.evaluations, objectives), 0
+        if len(counts) == len(facts["validation"]):
+            return Asked(settings.evaluations, objectives), 0
+        workers.sets[NEEDED] = {task: tuple(range(count)) for task, count in counts.items()}
+        return Asked(settings.evaluations, objectives, Race((NEEDED,))), 0
     sets = rounds(counts, settings.shares, settings.seed)
     names = tuple(f"round {number}" for number in range(len(sets)))
     workers.sets.update(zip(names, sets, strict=True))
     sizes = tuple({task: len(places) for task, places in each.items()} for each in sets)
     return Asked(settings.evaluations, objectives, Race(names, sizes, settings.keep)), 0
+
+
+def counts_of(objectives: Sequence[Objective], facts: Facts) -> dict[str, int]:
+    """Task -> its validation items, of the tasks that an objective asks for."""
+    needed = {task for each in objectives for task in each.tasks}
+    return {name: count for name, (_, count) in facts["validation"].items() if name in needed}
 
 
 def _estimating(
@@ -203,10 +214,10 @@ def _estimating(
     if any(outcome.failed for outcome in told[:parents]) or len(good) < 2:
         why = next((outcome.failed for outcome in told if outcome.failed), "")
         raise RunError("The models cannot be scored for a calibration.", got=why)
-    dimensions = how.dimensions or min(15, max(1, len(counts)))
+    dimensions = how.dimensions or min(15, len(counts))
+    each = [{task: outcome.each[task] for task in counts} for outcome in good]
     made = calibrate(
-        how.name, [outcome.each for outcome in good], parents, how.anchors, dimensions=dimensions, how=how.how,
-        seed=settings.seed,
+        how.name, each, parents, how.anchors, dimensions=dimensions, how=how.how, seed=settings.seed
     )  # fmt: skip
     workers.sets[ANCHORS] = made.sets
     estimate: Callable[[Outcome], Mapping[str, float]] = made.of
