@@ -94,9 +94,10 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
 
 
 def surroundings(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a measured process: nothing from the network."""
+    """The environment of a measured process: nothing from the network, byte code kept between runs as at a user's."""
     quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "COLUMNS": "120", "NO_COLOR": "1"}
-    return {**os.environ, **quiet, **(extra or {})}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "SOLERA_CATALOG": "off", **quiet, **(extra or {})}
 
 
 def _text(file: Any) -> str:
