@@ -46,7 +46,7 @@ class BudgetReader:
         >>> plan = BudgetPlan(2, 4, 2, stretches=(Stretch("m", 0, 4, "b", 0, 2, chosen, checks),), bases=frozenset("b"))
         >>> reader = BudgetReader(MemoryReader({"m": b"MMMM", "b": b"base"}), plan)
         >>> reader.pread("m", 0, 4).tobytes(), reader.spent, reader.bytes_read
-        (b'MMse', 2, 6)
+        (b'MMse', 2, 4)
     """
 
     def __init__(self, inner: ByteReader, plan: BudgetPlan) -> None:
