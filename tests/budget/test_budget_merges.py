@@ -17,12 +17,13 @@ from solera import app
 from solera.app.analyzing import analyze
 from solera.checkpoints import parse_ref
 from solera.errors import Interrupted
+from solera.execute.budget import Spared
 from solera.plan import budget_choice
 from solera.plan import plan as plan_of
 from solera.recipe import to_yaml
 from solera.recipe.budgets import budget_of
 from solera.recipe.values import Merge, Operand
-from solera.types import ModelRef
+from solera.types import DType, ModelRef
 from tests.conftest import recipe
 
 from .conftest import asked, base_tensors, changed, save
@@ -255,6 +256,42 @@ def test_an_adapter_on_the_base_costs_its_factors(family, tmp_path):
     whole = weights(tmp_path / "plain")[q] - base
     assert float(added.norm()) > 0
     assert min(float((added - whole).norm()), float((added - whole + (e0 - base)).norm())) < 1e-5
+
+
+class Marked:
+    """A maker whose bytes tell who made them, and from where."""
+
+    def __init__(self, mark: int) -> None:
+        self.mark, self.asked = mark, []
+
+    def write(self, start, stop, out):
+        self.asked.append((start, stop))
+        return np.full((stop - start) * out.itemsize, self.mark, np.uint8)
+
+
+def test_untouched_blocks_are_copied_wherever_a_unit_begins():
+    own, base = Marked(1), Marked(2)
+    spared = Spared(own, base, np.array([False, True, True, False]))
+    made = spared.write(40_000, 230_000, DType.BF16)
+    assert own.asked == [(40_000, 65_536), (196_608, 230_000)]
+    assert base.asked == [(65_536, 196_608)]
+    want = [1] * (2 * 25_536) + [2] * (2 * 131_072) + [1] * (2 * 33_392)
+    assert made.tolist() == want
+
+
+def test_rows_that_do_not_fit_blocks_are_read_whole(tmp_path):
+    """Rows of 3,000: a method by rows reads 65,536 rows' worth of blocks together, or nothing."""
+    generator = torch.Generator().manual_seed(0)
+    base = {"wide.weight": torch.randn(50, 3000, generator=generator)}
+    base["wide.weight"][::7, ::5] = -0.0
+    model = {"wide.weight": base["wide.weight"] + torch.randn(50, 3000, generator=generator) * 0.01}
+    zoo = {"base": save(tmp_path / "base", base), "e0": save(tmp_path / "e0", model)}
+    analyze([zoo["e0"]], zoo["base"])
+    nothing = app.merge(asked("della", zoo, "50%"), tmp_path / "o")
+    assert nothing.budget["read"] == 0
+    same_bits(tmp_path / "o", zoo["base"])
+    more = app.merge(asked("task_arithmetic", zoo, "60%"), tmp_path / "o", force=True)
+    assert 0 < more.budget["read"] <= 90_000 * 4
 
 
 def test_a_merge_in_a_merge(zoo, tmp_path):

@@ -11,6 +11,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -228,13 +229,16 @@ class Spared:
 
     def write(self, start: int, stop: int, out: DType) -> Any:
         """Elements [start, stop) as bytes; blocks in which nothing is read are copied from the base."""
-        if self.base is None or start % CELL:
+        if self.base is None:
             return self.maker.write(start, stop, out)
-        flags = self.left[start // CELL : -(-stop // CELL)]
+        first = start // CELL
+        flags = self.left[first : -(-stop // CELL)]
         edges = [0, *(np.flatnonzero(np.diff(flags)) + 1).tolist(), flags.size]
         parts = [
-            (self.base if flags[low] else self.maker).write(start + low * CELL, min(stop, start + high * CELL), out)
-            for low, high in itertools.pairwise(edges)
+            (self.base if flags[low] else self.maker).write(
+                max(start, (first + low) * CELL), min(stop, (first + high) * CELL), out
+            )
+            for low, high in pairwise(edges)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate([np.frombuffer(p, np.uint8) for p in parts])
 

@@ -82,11 +82,6 @@ class Shelf:
         """Where each model's sketch was found."""
         return {model: kept.place for (model, _), kept in self._known.items() if kept is not None}
 
-    @property
-    def digests(self) -> list[str]:
-        """Of all sketches that were used."""
-        return sorted(kept.sketch.digest for kept in self._known.values() if kept is not None)
-
 
 def _limit(budget: Budget, others: int) -> int | None:
     if budget.is_unlimited or (budget.share is not None and budget.share >= 1):
