@@ -1,6 +1,7 @@
 """Learnt coefficients on the testbed vision-8, beside the average and tuned task arithmetic.
 
 python benchmarks/coefficients.py [--size small] [--seeds 0,1,2] [--cache FOLDER] [--only NAME,...]
+python benchmarks/coefficients.py --peak     memory of a larger random model, task vectors held and streamed
 python benchmarks/coefficients.py --page
 
 Every learner sees unlabelled images only; rows named `.test` those that it is judged on, as in the paper, others the
@@ -14,6 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +26,7 @@ from typing import Any
 
 import torch
 
+from solera.app.holding import open_again
 from solera.app.live import merge_live
 from solera.bench.arena import Arena, TestbedSource
 from solera.bench.entries import Entry
@@ -32,8 +36,11 @@ from solera.bench.records import RowRecord, Scored, append, read
 from solera.bench.words import percent
 from solera.cli.calibration import testbed_batches
 from solera.learn.coefficients import Job, TaskData, learn, learner
-from solera.learn.statistics import Cut
+from solera.learn.statistics import Batch, Cut
+from solera.learn.statistics.loading import load_model
 from solera.recipe.values import Merge, Operand, Recipe
+from solera.testing.models import build, expert_of
+from solera.types import ModelRef
 from solera.version import __version__
 
 HERE = Path(__file__).parent
@@ -130,11 +137,46 @@ def learnt(arena: Arena, built: Any, one: Try, out: Path) -> tuple[RowRecord, di
     return record, took
 
 
-def note(took: dict[str, Any]) -> None:
+def figures() -> dict[str, Any]:
+    """The file of times and memory."""
+    return json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {"form": 1, "rows": [], "peaks": []}
+
+
+def note(took: dict[str, Any], kind: str = "rows", key: tuple[str, ...] = ("name", "size", "seed")) -> None:
     """Add to the file of times and memory."""
-    rows = json.loads(FIGURES.read_text("utf-8"))["rows"] if FIGURES.exists() else []
-    rows = [r for r in rows if (r["name"], r["size"], r["seed"]) != (took["name"], took["size"], took["seed"])]
-    FIGURES.write_text(json.dumps({"form": 1, "rows": [*rows, took]}, indent=1) + "\n", encoding="utf-8")
+    found = figures()
+    left = [row for row in found[kind] if [row[k] for k in key] != [took[k] for k in key]]
+    FIGURES.write_text(json.dumps({**found, kind: [*left, took]}, indent=1) + "\n", encoding="utf-8")
+
+
+def peak(work: Path) -> None:
+    """Peak memory of two steps on a random Llama with four experts: task vectors held, and read anew each time."""
+    sizes = {"hidden_size": 512, "intermediate_size": 1408, "num_attention_heads": 8, "num_key_value_heads": 8}
+    base = build("llama", work / "base", layers=8, vocab=1000, head_dim=64, **sizes)
+    for k in range(4):
+        expert_of(base, work / f"e{k}", seed=k + 1)
+    for name in ("held", "streamed"):
+        subprocess.run([sys.executable, __file__, "--peak-of", name, "--work", str(work)], check=True)
+
+
+def peak_of(name: str, work: Path) -> None:
+    """One of the two, in this process."""
+    refs = [ModelRef(str(work / one)) for one in ("base", "e0", "e1", "e2", "e3")]
+    recipe = Recipe(Merge("task_arithmetic", tuple(map(Operand, refs[1:])), base=refs[0]))
+    ids = torch.randint(1, 1000, (4, 32), generator=torch.Generator().manual_seed(0))
+    data = [TaskData(str(k), (Batch({"input_ids": ids}),), k) for k in range(4)]
+    card = learner("adamerging")
+    load_model(refs[0])(input_ids=ids)  # what every process holds: libraries, and one model that is let go
+    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    said = card.defaults.but(steps=2, batch=1, batches=1, every=2)
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as place:
+        job = Job(recipe, card, data, said, Path(place) / "out", memory=4 << 30 if name == "held" else 0)
+        found = learn(job).learnt
+    seconds = round(time.process_time() - began, 2)
+    took = {"name": name, "weights": open_again(refs[0]).nbytes, "models": 4, "above": found.memory["peak"] - idle}
+    note({**took, **found.memory, "cpu_seconds": seconds}, "peaks", ("name",))
+    sys.stdout.write(f"{name}: {took['above'] / 2**20:.0f} MiB above, weights {took['weights'] / 2**20:.0f} MiB\n")
 
 
 def run(size: str, seeds: list[int], cache: Path | None, only: list[str], work: Path) -> None:
@@ -163,7 +205,7 @@ def tables(size: str) -> str:
     found = board(read(RECORDS), "vision-8", size, VARIANT)
     if found is None:
         return "Not measured yet."
-    took = {(r["name"], r["seed"]): r for r in json.loads(FIGURES.read_text("utf-8"))["rows"] if r["size"] == size}
+    took = {(r["name"], r["seed"]): r for r in figures()["rows"] if r["size"] == size}
     rows = [
         "| | images seen | held-in | unseen | damaged | seeds | CPU s | coefficients |",
         "|---|---|---|---|---|---|---|---|",
@@ -203,10 +245,17 @@ def main() -> None:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--only", default="")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "solera-coefficients")
+    parser.add_argument("--peak", action="store_true")
+    parser.add_argument("--peak-of", default="", help=argparse.SUPPRESS)
     parser.add_argument("--page", action="store_true", help="write the page only")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if not options.page:
+    if options.peak_of:
+        peak_of(options.peak_of, options.work)
+        return
+    if options.peak:
+        peak(options.work)
+    elif not options.page:
         only = [name for name in options.only.split(",") if name]
         run(options.size, [int(seed) for seed in options.seeds.split(",")], options.cache, only, options.work)
     if PAGE.exists():

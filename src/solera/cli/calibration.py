@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from solera.errors import BadParameter, UnknownName, nearest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from solera.learn.statistics import Batch, Cut
     from solera.testbeds.contract import Built
+    from solera.types import ModelRef
 
 
 Part = Literal["train", "validation", "test"]
@@ -32,6 +35,24 @@ def testbed_batches(built: Built, task: str, cut: Cut, part: Part = "train") -> 
     if task not in built.experts:
         raise UnknownName(f"{built.name} has no expert for `{task}`.", fix=nearest(task, built.experts))
     return _MAKERS[built.name](built, task, cut, part)
+
+
+def batches_of(name: str, ref: ModelRef, cut: Cut, testbed: tuple[str, int, Path | None]) -> list[Batch]:
+    """Batches for a model from a file, a folder, `datasets:NAME`, or `testbed:NAME/TASK` of a size, seed and cache.
+
+    Raises:
+        SoleraError: see `learn.statistics.read_batches` and `testbed_batches`.
+    """
+    from solera.learn.statistics import read_batches
+
+    if not name.startswith("testbed:"):
+        return read_batches(name, ref, cut)
+    from solera import testbeds
+    from solera.testbeds.cache import known_size
+
+    bed, _, task = name.removeprefix("testbed:").partition("/")
+    size, seed, cache = testbed
+    return testbed_batches(testbeds.open_built(bed, size=known_size(size), seed=seed, cache=cache), task, cut)
 
 
 def _images(built: Built, task: str, cut: Cut, part: Part) -> list[Batch]:

@@ -111,9 +111,10 @@ def _from_testbed(asked: Asked, built: Built, recipe: Recipe, card: LearnCard, s
 
 def _from_files(asked: Asked, recipe: Recipe, card: LearnCard, said: Settings) -> list[TaskData]:
     """One source of data for each model of the recipe, in order; tokenised by what stands beside that model."""
+    from solera.cli.calibration import batches_of
     from solera.learn.coefficients import TaskData
     from solera.learn.coefficients.experts import reference
-    from solera.learn.statistics import Cut, read_batches
+    from solera.learn.statistics import Cut
 
     models = recipe.merge.models
     if not asked.data:
@@ -122,8 +123,9 @@ def _from_files(asked: Asked, recipe: Recipe, card: LearnCard, said: Settings) -
     if len(asked.data) != len(models):
         raise BadParameter("Every model needs its own data.", got=f"{len(asked.data)} for {len(models)} models")
     cut = Cut(asked.samples or card.samples, said.batch, asked.length)
+    bed = (asked.size, asked.seed, asked.cache)
     return [
-        TaskData(name, _unlabelled(read_batches(name, reference(models[k]), cut)), k)
+        TaskData(name, _unlabelled(batches_of(name, reference(models[k]), cut, bed)), k)
         for k, name in enumerate(asked.data)
     ]
 

@@ -12,7 +12,7 @@ from solera.cli.options import AsJson, Memory, memory_bytes
 from solera.cli.shown import guarded, rows, say, say_json, warn
 
 if TYPE_CHECKING:
-    from solera.learn.statistics import Batch, Cut, Measurement
+    from solera.learn.statistics import Batch, Measurement
     from solera.types import ModelRef
 
 app = typer.Typer(no_args_is_help=True, help="Measure and learn what merges can use: statistics, coefficients.")
@@ -51,6 +51,7 @@ def statistics(
 ) -> None:
     """Measure statistics of models; what is there for the same model and data is kept."""
     from solera.checkpoints.reference import parse_ref
+    from solera.cli.calibration import batches_of
     from solera.learn.statistics import Cut
 
     wanted = _kinds(kinds)
@@ -59,7 +60,7 @@ def statistics(
     cut = Cut(samples, batch, length)
     named = _per_model(data or [], len(refs), needed=wanted != ["second_moment"])
     fed = [
-        _batches(name, ref, cut, (testbed_size, testbed_seed, cache)) for name, ref in zip(named, refs, strict=False)
+        batches_of(name, ref, cut, (testbed_size, testbed_seed, cache)) for name, ref in zip(named, refs, strict=False)
     ]
     found = _moments(refs, folders, optimizer) if "second_moment" in wanted else []
     found += _merged(refs, fed, folders, named, off_diagonal, silent=as_json) if "merged_gram" in wanted else []
@@ -197,20 +198,6 @@ def _per_model(data: Sequence[str], models: int, *, needed: bool) -> list[str]:
     if len(data) not in (0, 1, models):
         raise BadParameter("Every model needs its own data.", got=f"{len(data)} for {models} models")
     return list(data) * models if len(data) == 1 else list(data)
-
-
-def _batches(name: str, ref: ModelRef, cut: Cut, testbed: tuple[str, int, Path | None]) -> list[Batch]:
-    from solera.learn.statistics import read_batches
-
-    if not name.startswith("testbed:"):
-        return read_batches(name, ref, cut)
-    from solera import testbeds
-    from solera.cli.calibration import testbed_batches
-    from solera.testbeds.cache import known_size
-
-    bed, _, task = name.removeprefix("testbed:").partition("/")
-    size, seed, cache = testbed
-    return testbed_batches(testbeds.open_built(bed, size=known_size(size), seed=seed, cache=cache), task, cut)
 
 
 def _moments(refs: Sequence[ModelRef], folders: Sequence[Path], optimizer: Path | None) -> list[Measurement]:

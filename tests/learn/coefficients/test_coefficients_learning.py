@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from solera.errors import (
     BadParameter,
     CorruptFile,
+    Interrupted,
     NonFinite,
     NotFound,
     PlanError,
@@ -31,15 +32,13 @@ from solera.recipe.values import Match, Merge, Operand, Recipe, Rule
 
 from .conftest import pictures, texts
 
-
-class Stopped(Exception):
-    """Stands for a kill."""
+Stopped = Interrupted
 
 
 def stopping_at(step: int):
     def listen(event) -> None:
         if event.stage == "coefficients" and event.done == step:
-            raise Stopped
+            raise KeyboardInterrupt
 
     return listen
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from solera.app.holding import open_again
 from solera.checkpoints import digest_checkpoint
-from solera.errors import TargetInUse
+from solera.errors import Interrupted, PlanError, TargetInUse
 from solera.learn.coefficients import result as results
 from solera.learn.coefficients.contract import LearnCard, Settings, TaskData
 from solera.learn.coefficients.experts import Experts, Load, answered, head_leaves, own_heads, reference
@@ -77,7 +77,7 @@ def learn(job: Job, *, on_event: Listener = silent, force: bool = False) -> Resu
     Raises:
         BadParameter: no data, settings that mean nothing, batches of unequal lengths.
         PlanError: the merge is not linear in its coefficients, the architecture is unknown, heads are missing.
-        NonFinite: the loss is NaN or infinite. TargetInUse: `job.out` holds something else.
+        NonFinite: the loss is NaN or infinite. TargetInUse: `job.out` holds something else. Interrupted: by the user.
         CheckpointError: a model cannot be opened.
 
     Cost: two copies of the weights beside activations, and what of the task vectors fits `memory`.
@@ -85,7 +85,11 @@ def learn(job: Job, *, on_event: Listener = silent, force: bool = False) -> Resu
     began = time.perf_counter()
     learner = _Learner.opened(job, force=force)
     course, progress = learner.course(on_event)
-    progress = train(course, progress, job.out / WORK, learner.key, on_event)
+    try:
+        progress = train(course, progress, job.out / WORK, learner.key, on_event)
+    except KeyboardInterrupt:
+        fix = "the same command goes on from the last check"
+        raise Interrupted("Learning was stopped.", where=job.out, got=f"step {progress.step}", fix=fix) from None
     done = _finish(learner, course, progress, time.perf_counter() - began)
     shutil.rmtree(job.out / WORK)
     return done
@@ -205,8 +209,6 @@ def recompute(model: nn.Module) -> None:
     Raises:
         PlanError: the model cannot do that.
     """
-    from solera.errors import PlanError
-
     if not getattr(model, "supports_gradient_checkpointing", False):
         raise PlanError(
             "This model cannot compute activations again.", got=type(model).__name__, fix="leave --recompute out"
