@@ -10,10 +10,8 @@ import pytest
 import solera
 from solera import registry
 from solera.app.analyzing import analyze
-from solera.errors import BadParameter, Interrupted, MissingExtra, NonFinite, RunError, SourceChanged, UnknownName
+from solera.errors import Interrupted, NonFinite, RunError, SourceChanged
 from solera.execute.many import batches
-from solera.execute.many.parcels import Orders
-from solera.execute.many.worker import Desk, look_at
 from solera.recipe.values import Merge, Operand
 from tests.budget.conftest import asked, base_tensors, changed, save
 from tests.conftest import llama_config, recipe, ref, tensors, write_model
@@ -263,39 +261,3 @@ def test_a_killed_node_is_survived(cluster, zoo, tmp_path, plugin):
     assert weights(tmp_path / "out") == weights(tmp_path / "whole")
     assert any("was lost" in e.message for e in seen if e.kind == "warning")
     assert cluster.second is None
-
-
-def test_a_node_that_does_not_see_the_staged_files_says_so(tmp_path):
-    desk = Desk.of(
-        Orders("nonce", str(tmp_path / "run"), "", {}, {}, (), {"keep_nonfinite": False, "block": 1, "hold_bytes": 0})
-    )
-    with pytest.raises(RunError, match="does not see the folder"):
-        desk._check_mark()
-    (tmp_path / "run").write_text("nonce")
-    desk._check_mark()
-
-
-def test_a_look_is_what_file_systems_agree_on(tmp_path):
-    path = tmp_path / "a"
-    path.write_bytes(b"abc")
-    os.utime(path, ns=(5, 7_900_000_000))
-    assert look_at(str(path)) == (3, 7)
-
-
-def test_options_of_another_backend_are_refused(zoo, tmp_path):
-    z = zoo()
-    made = recipe("linear", [z["e0"], z["e1"]])
-    for options in ({"workers": 2}, {"address": "auto"}, {"backend": "ray", "threads": 2}):
-        with pytest.raises(BadParameter, match="has no"):
-            solera.merge(made, tmp_path / "out", **options)
-    with pytest.raises(UnknownName, match="no backend `rya`") as caught:
-        solera.merge(made, tmp_path / "out", backend="rya")
-    assert "ray" in caught.value.fault.fix
-    assert solera.merge(made, tmp_path / "in", backend="inline").digest == solera.merge(made, tmp_path / "thr").digest
-
-
-def test_without_the_extra_the_error_names_it(zoo, tmp_path, monkeypatch):
-    z = zoo()
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(MissingExtra, match=r"solera\[ray\]"):
-        solera.merge(recipe("linear", [z["e0"], z["e1"]]), tmp_path / "out", backend="ray")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from solera.execute.many.parcels import Orders, packed
 from solera.execute.many.software import differences
 from solera.execute.many.worker import unlike, unseen
 
+KNOCK = 10.0
+"""Seconds that the head of a cluster has to take a connection."""
 ANSWER = 300.0
 """Seconds that a node has to say what it has: a first worker process must start there."""
 OWN = {
@@ -74,19 +77,38 @@ def joined(address: str | None, workers: int | None) -> Iterator[Any]:
     quiet = {"log_to_driver": False, "configure_logging": False}
     here = {**OWN, "num_cpus": workers}
     try:
+        _knock(address)
         ray.init(**quiet, address=address) if address else ray.init(**quiet, **here, address="local")
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise RunError(
-            "The Ray cluster cannot be joined.",
-            where=address or "this machine",
-            got=_first_line(error),
-            want="a cluster with this machine in it, of the same Ray and Python",
-            fix="start it with `ray start --head` here, and `ray start --address HOST:PORT` on the others",
-        ) from None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _cannot_join(address or "this machine", _first_line(error)) from None
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Ray would knock for ten minutes at a door that is not there.
+
+    Raises:
+        OSError, ValueError: nobody listens at the address, or it is none.
+    """
+    if address is None or address in ("auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "//" in host:
+        raise ValueError("not HOST:PORT or auto")
+    socket.create_connection((host, int(port)), timeout=KNOCK).close()
+
+
+def _cannot_join(where: str, got: str) -> RunError:
+    return RunError(
+        "The Ray cluster cannot be joined.",
+        where=where,
+        got=got,
+        want="a cluster with this machine in it, of the same Ray and Python",
+        fix="start it with `ray start --head` here, and `ray start --address HOST:PORT` on the others",
+    )
 
 
 def nodes(ray: Any) -> dict[str, Node]:

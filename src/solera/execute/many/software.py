@@ -9,15 +9,15 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-import solera
 from solera import registry
 from solera.errors import SoleraError
 from solera.plan.expressions import tasks_of
 from solera.plan.tasks import Call, Plan
+from solera.version import __version__
 
 LIBRARIES = ("torch", "numpy", "numba")
 BUILT_IN = "solera.methods."
-"""How the targets of built-in methods begin; solera's own digest answers for those."""
+"""How the targets of built-in methods begin; the version of solera answers for those."""
 ABSENT, UNKNOWN = "missing", "unknown"
 
 Software = Mapping[str, str]
@@ -106,7 +106,7 @@ def _origin(name: str) -> str:
 def _versions() -> dict[str, str]:
     """Public versions: a build for another device is the same version."""
     found = {name: _version(name) for name in LIBRARIES}
-    return {"solera": solera.__version__ + _build(), "python": platform.python_version(), **found}
+    return {"solera": __version__ + _build(), "python": platform.python_version(), **found}
 
 
 def _version(package: str) -> str:
