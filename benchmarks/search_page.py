@@ -3,8 +3,8 @@
 python benchmarks/search_page.py file --scratch FOLDER    scores the best recipes on all test tasks, appends the records
 python benchmarks/search_page.py page                     writes the tables from results/search.json
 
-Records are of the variant `search` of vision-8, in results/leaderboard/beside: base, experts, linear, tuned task
-arithmetic, and the best recipe of every search of the scratch folder that is named OPTIMIZER-... below.
+Records are of variants of vision-8, in results/leaderboard/beside: base, experts, linear, tuned task arithmetic, and
+the best recipe of every search that is named below.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from solera.app.live import merge_live
 from solera.bench.arena import Arena, TestbedSource
 from solera.bench.entries import Entry
 from solera.bench.measuring import measure, reference
-from solera.bench.records import RowRecord, Scored, append, read
+from solera.bench.records import BedRecord, RowRecord, Scored, append, read
 from solera.evaluate import ScoreCache, default_cache
 from solera.recipe import load
 from solera.version import __version__
@@ -33,35 +33,40 @@ HERE = Path(__file__).parent
 RECORDS = HERE / "results" / "leaderboard" / "beside" / "vision-8-search.jsonl"
 FIGURES = HERE / "results" / "search.json"
 PAGE = HERE.parent / "docs" / "search.md"
-VARIANT = "search"
-SEARCHES = {
-    "search.cmaes": "global-cmaes-100-0.5-{seed}",
-    "search.random": "global-random-100-0.5-{seed}",
-    "search.cmaes.race": "race-100-race14121-{seed}",
-    "search.cmaes.mean": "race-100-meanof20items-{seed}",
-    "search.cmaes.gmp_irt": "race-100-gmpirt20items-{seed}",
-    "search.nsga2": "front-120-{seed}",
+CMAES = "global-cmaes-100-0.5-{seed}"
+VARIANTS = {
+    "search": {"search.cmaes": CMAES, "search.random": "global-random-100-0.5-{seed}"},
+    "search-few": {
+        "search.cmaes": CMAES,
+        "search.race": "race-100-race14121-{seed}",
+        "search.mean": "race-100-meanof20items-{seed}",
+        "search.gmp_irt": "race-100-gmpirt20items-{seed}",
+    },
+    "search-front": {"search.nsga2": "front-120-{seed}"},
 }
-"""Entry -> folder of its search on testbed seed `seed`."""
+"""Variant -> entry -> folder of its search on testbed seed `seed`. A seed is filed when it has all entries."""
 
 
 def file(scratch: Path) -> None:
-    """Append the records of all searches that are there; what is there already is not scored again."""
-    known = {(row.seed, row.entry, row.mode) for row in read(RECORDS).rows.values()} if RECORDS.exists() else set()
-    for seed in range(5):
-        folders = {entry: scratch / name.format(seed=seed) for entry, name in SEARCHES.items()}
-        found = {entry: folder for entry, folder in folders.items() if (folder / "best.yaml").exists()}
-        new = {entry: folder for entry, folder in found.items() if (seed, entry, "default") not in known}
-        if not new:
-            continue
-        arena = TestbedSource("vision-8", "small", seed).open(ScoreCache(default_cache()))
-        arena.record = replace(arena.record, variant=VARIANT)
-        if (seed, "experts", "default") not in known:
-            append(RECORDS, [arena.record, reference(arena, "base"), reference(arena, "experts")])
-            append(RECORDS, measure(arena, Entry("linear", "linear"), ("default",)))
-            append(RECORDS, measure(arena, Entry("task_arithmetic", "task_arithmetic"), ("default", "tuned")))
-        append(RECORDS, [record(arena, entry, folder) for entry, folder in new.items()])
-        sys.stdout.write(f"seed {seed}: {', '.join(new)}\n")
+    """Append the records of the searches that are there; what is filed already is not scored again."""
+    filed = {(row.variant, row.seed) for row in read(RECORDS).rows.values()} if RECORDS.exists() else set()
+    for variant, entries in VARIANTS.items():
+        for seed in range(5):
+            folders = {entry: scratch / name.format(seed=seed) for entry, name in entries.items()}
+            there = all((folder / "best.yaml").exists() for folder in folders.values())
+            if there and (variant, seed) not in filed:
+                append(RECORDS, rows_of(variant, seed, folders))
+                sys.stdout.write(f"{variant}, seed {seed}\n")
+
+
+def rows_of(variant: str, seed: int, folders: Mapping[str, Path]) -> list[BedRecord | RowRecord]:
+    """Testbed, references and the searches' rows."""
+    arena = TestbedSource("vision-8", "small", seed).open(ScoreCache(default_cache()))
+    arena.record = replace(arena.record, variant=variant)
+    rows: list[BedRecord | RowRecord] = [arena.record, reference(arena, "base"), reference(arena, "experts")]
+    rows += measure(arena, Entry("linear", "linear"), ("default",))
+    rows += measure(arena, Entry("task_arithmetic", "task_arithmetic"), ("tuned",))
+    return rows + [record(arena, entry, folder) for entry, folder in folders.items()]
 
 
 def record(arena: Arena, entry: str, folder: Path) -> RowRecord:
