@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -105,6 +106,17 @@ def test_resume_and_refusals(search, folder):
     assert longer["curve"][:8] == first["curve"]
     code, told = search("evolve", *asked, "12", "--resume", "--method", "ties")
     assert (code, told["error"]["type"]) == (5, "RunError")
+
+
+def test_a_log_of_other_models_is_refused(search, folder, tmp_path):
+    changed = shutil.copytree(folder / "a", tmp_path / "changed")
+    words = (changed, folder / "b", "--base", folder / "base", "--evaluations", "2")
+    code, told = search("evolve", *words)
+    assert code == 0, told
+    shutil.copy(folder / "b" / "model.safetensors", changed / "model.safetensors")
+    code, told = search("evolve", *words, "--resume")
+    assert code == 5
+    assert "models differ" in json.dumps(told["error"])
 
 
 def test_a_front_by_a_space(search, folder, tmp_path):
