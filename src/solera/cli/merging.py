@@ -201,8 +201,8 @@ def _left_out(report: MergeReport) -> str:
     worst = max((mass["share"] for mass in spent["mass"].values()), default=0.0)
     bound = "" if spent["bound"] is None else f"; at most {spent['bound']:.3g} from the whole merge"
     return (
-        f"\nbudget: {size(spent['read'])} of {size(spent['total'])} read beside the base, {spent['blocks_left_out']} of "
-        f"{spent['blocks']} blocks and at most {worst:.1%} of a model's squared change left out{bound}"
+        f"\nbudget: {size(spent['read'])} of {size(spent['total'])} read beside the base, "
+        f"{spent['blocks_left_out']} of {spent['blocks']} blocks and at most {worst:.1%} of a model's squared change left out{bound}"
     )
 
 

@@ -25,8 +25,8 @@ class Buffers:
 
     def at(self, slot: int, nbytes: int) -> NDArray[np.uint8]:
         """A writable array of `nbytes` bytes; what it holds is left from the last use."""
-        slots: dict[int, Any] = self._own.__dict__
-        if slot not in slots or slots[slot].size < nbytes:
-            slots[slot] = np.empty(nbytes, np.uint8)
-        view: NDArray[np.uint8] = slots[slot][:nbytes]
+        slots: dict[str, Any] = self._own.__dict__
+        if slots.get(name := str(slot)) is None or slots[name].size < nbytes:
+            slots[name] = np.empty(nbytes, np.uint8)
+        view: NDArray[np.uint8] = slots[name][:nbytes]
         return view

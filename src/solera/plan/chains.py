@@ -78,7 +78,7 @@ def _parts(calls: tuple[Call, ...]) -> list[tuple[str, dict[str, Any]]]:
 
 @lru_cache(maxsize=4096)
 def summarised(call: Call) -> Call:
-    """The part of a call that its whole-model summaries depend on: of a chain of steps, those up to the last that has one.
+    """The part of a call that its whole-model summaries depend on: of a chain of steps, those up to the last with one.
 
     Steps after it may differ from tensor to tensor, as learnt coefficients do, and the population stays one.
 

@@ -62,8 +62,8 @@ def _source(form: Any, path: Path, refer: Refer) -> TokenSource | None:
     if source.kind == "zero":
         return TokenSource("zero", force=force)
     if source.path is not None:
-        path = without_secrets(source.path)
-        return TokenSource("model", ModelRef(path, source.revision, (), source.subfolder), force=force)
+        place = without_secrets(source.path)
+        return TokenSource("model", ModelRef(place, source.revision, (), source.subfolder), force=force)
     if source.model is None or (source.token is not None and source.token_id is not None):
         return None
     model = refer(source.model, (*path, "model"))

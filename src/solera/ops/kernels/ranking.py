@@ -75,7 +75,7 @@ class Upper:
 class Bracketed:
     """What brackets hold, for every row and bracket.
 
-    Counts of what lies below, at the lower and at the upper end (where many may be equal), and bits of what lies between.
+    Counts of what lies below, at the lower and at the upper end (where many may be equal); bits of what lies between.
     """
 
     bracket: Bracket

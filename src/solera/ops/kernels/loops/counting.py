@@ -47,7 +47,7 @@ def tally(row, places, upper, zeros):
 def bracketed(row, sizes, words, flags, ends, counts, found):
     """Keep what lies between the ends in `found`, and count what lies below and at them; returns (kept, zeros).
 
-    Few numbers are kept, so eight at a time are looked at together (`flags` are the bytes of `words`) and mostly passed.
+    Few are kept, so eight at a time are looked at together (`flags` are the bytes of `words`) and mostly passed.
     """
     n = row.shape[0]
     low, high = np.int32(ends[0]), np.int32(ends[1])
