@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 RECIPE_ENDINGS = (".yaml", ".yml", ".json")
 VERB_OPTIONS = (
-    "base", "budget", "budget-floor", "dry-run", "dtype", "force", "json", "memory", "method", "out", "plugin", "resume",
-    "seed", "sketches", "threads", "tokenizer", "variant",
+    "base", "budget", "budget-floor", "dry-run", "dtype", "force", "json", "memory", "method", "out", "plugin",
+    "resume", "seed", "sketches", "threads", "tokenizer", "variant",
 )  # fmt: skip
 RECIPE_OPTIONS = frozenset({"chat_template", "shard", "compute", "nonfinite", "copy_code"})
 """Options that speak of the recipe, not of its method, and are too rare for the help."""

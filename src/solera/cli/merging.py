@@ -202,7 +202,8 @@ def _left_out(report: MergeReport) -> str:
     bound = "" if spent["bound"] is None else f"; at most {spent['bound']:.3g} from the whole merge"
     return (
         f"\nbudget: {size(spent['read'])} of {size(spent['total'])} read beside the base, "
-        f"{spent['blocks_left_out']} of {spent['blocks']} blocks and at most {worst:.1%} of a model's squared change left out{bound}"
+        f"{spent['blocks_left_out']} of {spent['blocks']} blocks and at most {worst:.1%} of a model's squared change "
+        f"left out{bound}"
     )
 
 
