@@ -25,6 +25,7 @@ import torch
 from solera import testbeds
 from solera.cli.grounds import BedSource
 from solera.recipe.values import Merge, Operand, Recipe
+from solera.search.calibrating import Estimated, around
 from solera.search.contract import Job, Outcome, Setup
 from solera.search.irt.estimators import NAMES
 from solera.search.irt.scoring import calibrate
@@ -32,7 +33,7 @@ from solera.search.layers import Layers
 from solera.search.merging import Merging
 from solera.search.objectives import dominates, hypervolume, objective
 from solera.search.ranges import Wish, genes_for
-from solera.search.running import Estimated, Machine, Settings, around, search
+from solera.search.running import Machine, Settings, search
 from solera.search.working import Worker
 from solera.types import ModelRef
 
@@ -40,6 +41,8 @@ BED = "vision-8"
 PIXELS = "permuted+rotated+inverted"
 LABELS = "parity+large+prime+relabelled+coarse"
 REPLICATES = 2000
+TUNED = 150
+"""Steps by which the narrow models differ."""
 
 
 def source_of(seed: int, model: str | None = None, bed: str = BED) -> BedSource:
@@ -249,18 +252,29 @@ def speed(args: argparse.Namespace) -> dict[str, Any]:
     return {"rows": rows}
 
 
+def tune(folder: Path, task: str) -> None:
+    """The narrow model of lm-6, trained a little further on one task."""
+    from solera.testbeds.language.lm_stages import stream, tokenizer_of
+    from solera.testbeds.language.models import load_causal, save
+    from solera.testbeds.language.sizes import sizes
+    from solera.testbeds.language.training import Training, train
+
+    torch.set_num_threads(1)
+    built = testbeds.open_built("lm-6", size="small", seed=0)
+    model, tokenizer = load_causal(built.extras["narrow"]), tokenizer_of(built.folder / "data")
+    asked = sizes("small").jobs[task].asked
+    batches = stream(tokenizer, lambda _step: asked, 32, f"0/narrow/{task}")
+    train(model, batches, Training(steps=TUNED, rate=1e-3, batch=32), lambda _step, _loss: None)
+    folder.mkdir(parents=True, exist_ok=True)
+    save(model, tokenizer, folder)
+
+
 def layers(args: argparse.Namespace) -> dict[str, Any]:
     """Paths through two narrow models of lm-6, tuned on the second language and on sorting."""
-    from solera.testbeds.language import lm_stages
-
-    built = testbeds.open_built("lm-6", size="small", seed=0)
-    given = {"data": str(built.folder / "data"), "size": "small", "seed": 0, "start": str(built.extras["narrow"])}
-    tuned = {}
-    for task in ("language", "sorting"):
-        tuned[task] = args.scratch / f"narrow-{task}"
-        if not (tuned[task] / "config.json").exists():
-            tuned[task].mkdir(parents=True, exist_ok=True)
-            lm_stages.expert(tuned[task], lambda _done, _total: None, task=task, **given)
+    tuned = {task: args.scratch / f"narrow-{task}" for task in ("language", "sorting")}
+    for task, folder in tuned.items():
+        if not (folder / "config.json").exists():
+            tune(folder, task)
     models = tuple(ModelRef(str(folder)) for folder in tuned.values())
     rows = []
     for scales in ("none", "layer"):

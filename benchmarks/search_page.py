@@ -94,8 +94,8 @@ def record(arena: Arena, entry: str, folder: Path) -> RowRecord:
 def tables(found: Mapping[str, Any]) -> str:
     """All parts that were measured, as Markdown."""
     parts = {
-        "optimizers": optimizers, "front": front, "racing": racing, "estimators": estimators, "speed": speed,
-        "layers": layers,
+        "optimizers": optimizers, "wide": optimizers, "front": front, "racing": racing, "estimators": estimators,
+        "speed": speed, "layers": layers,
     }  # fmt: skip
     return "\n\n".join("\n".join(write(found[name])) for name, write in parts.items() if name in found)
 
@@ -103,9 +103,10 @@ def tables(found: Mapping[str, Any]) -> str:
 def optimizers(part: Mapping[str, Any]) -> Iterator[str]:
     """One row for each optimizer; gaps to random search."""
     rows = part["rows"]
-    seeds = len({row["seed"] for row in rows})
-    yield f"**Optimizers.** One weight for each of eight experts, task arithmetic, {part['evaluations']} evaluations;"
-    yield f"mean accuracy of the held-in tasks, percent, over {seeds} seeds of search and testbed ({part['date']})."
+    seeds, beds = (len({row[kind] for row in rows}) for kind in ("seed", "bed"))
+    yield f"**Optimizers.** One weight from 0 to {rows[0].get('high', 1.0):g} for each of eight experts,"
+    yield f"task arithmetic, {part['evaluations']} evaluations; mean accuracy of the held-in tasks, percent, over {seeds}"
+    yield f"seeds on {beds} testbeds ({part['date']}). Gaps with 95 % intervals over the seeds."
     yield ""
     yield "| optimizer | start, validation | best, validation | start, test | best, test |"
     yield "|---|---|---|---|---|"
@@ -128,7 +129,7 @@ def front(part: Mapping[str, Any]) -> Iterator[str]:
     rows = part["rows"]
     evaluations, singles = rows[0]["evaluations"], rows[0]["validation"]["singles"]
     yield f"**NSGA-II.** Two objectives (tasks on changed images, on changed labels), {evaluations} evaluations,"
-    yield f"against {singles} recipes that one would try by hand: the average, six coefficients of task arithmetic,"
+    yield f"against {singles} recipes that one would try by hand: the average, six coefficients of task"
     yield "three of TIES. Volume: dominated above 50 % in both."
     yield ""
     yield "| seed | split | on the front | singles dominated | that dominate a point | volume | of the singles |"

@@ -11,9 +11,10 @@ from solera.cli.inline import RECIPE_ENDINGS, split_words
 
 if TYPE_CHECKING:
     from solera.recipe import Recipe
+    from solera.search.calibrating import Estimated
     from solera.search.contract import Source
     from solera.search.declaring import Declared
-    from solera.search.running import Estimated, Settings
+    from solera.search.running import Settings
     from solera.testbeds.contract import Built
     from solera.types import ModelRef
 
@@ -176,8 +177,8 @@ def one_of(name: str, given: str, known: Sequence[str]) -> Any:
 
 def estimated(name: str, items: int, anchors: str, calibration: int) -> Estimated | None:
     """How candidates are estimated; None where they are not."""
+    from solera.search.calibrating import Estimated
     from solera.search.irt.estimators import NAMES
-    from solera.search.running import Estimated
 
     if not name:
         return None

@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from solera.app.holding import open_again
-from solera.errors import BadParameter, RunError
-from solera.search.contract import Job, Outcome, Problem, Setup, Source
-from solera.search.evolve import Asked, Listener, evolve, outcomes
-from solera.search.irt.anchors import How
+from solera.errors import BadParameter
+from solera.search.calibrating import Estimated, estimates
+from solera.search.contract import Problem, Setup, Source
+from solera.search.evolve import Asked, Listener, evolve
 from solera.search.items import rounds
 from solera.search.log import FILE, Log
 from solera.search.objectives import Objective, objective
 from solera.search.optimizers import new
 from solera.search.racing import Race
 from solera.search.report import Result, as_json, conclude, write
-from solera.search.space import Genome, Space
 from solera.search.workers import Facts, Workers
-from solera.types import Event
 
 STUDY = "optuna.journal"
 ANCHORS, NEEDED = "anchors", "needed"
 """Names of sets of items: those of an estimator, and all items of the tasks that objectives ask for."""
 _LIBRARY = {"cmaes": "cmaes", "tpe": "optuna", "random": "optuna", "nsga2": "pymoo"}
-
-
-@dataclass(frozen=True, slots=True)
-class Estimated:
-    """Candidates are scored on anchors, and their scores on all items are estimated: see `irt`.
-
-    Attributes:
-        name: the estimator. anchors: items of each task that are asked. how: they are chosen.
-        calibration: candidates, drawn around the start, that are scored on all items beside the models themselves, so
-            that items can be fitted. dimensions: of abilities; None is the number of tasks, at most 15.
-    """
-
-    name: str = "gmp-irt"
-    anchors: int = 20
-    how: How = "random"
-    calibration: int = 16
-    dimensions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +156,10 @@ def _asked(
     """The search as the loop is told it, and how many items were scored before it."""
     counts = counts_of(objectives, facts)
     if settings.estimated is not None:
-        return _estimating(problem, settings, settings.estimated, objectives, counts, workers, log, listener)
+        made, spent = estimates(problem, settings.estimated, settings.seed, counts, workers, log, listener)
+        workers.sets[ANCHORS] = made.sets
+        race = Race((ANCHORS,))
+        return Asked(settings.evaluations, objectives, race, each=True, estimate=made.of), spent
     if settings.shares == (1.0,):
         if len(counts) == len(facts["validation"]):
             return Asked(settings.evaluations, objectives), 0
@@ -193,49 +176,6 @@ def counts_of(objectives: Sequence[Objective], facts: Facts) -> dict[str, int]:
     """Task -> its validation items, of the tasks that an objective asks for."""
     needed = {task for each in objectives for task in each.tasks}
     return {name: count for name, (_, count) in facts["validation"].items() if name in needed}
-
-
-def _estimating(
-    problem: Problem, settings: Settings, how: Estimated, objectives: tuple[Objective, ...], counts: Mapping[str, int],
-    workers: Workers, log: Log, listener: Listener,
-) -> tuple[Asked, int]:  # fmt: skip
-    from solera.search.irt.scoring import calibrate
-
-    parents = len(problem.parents)
-    start = problem.space.start
-    jobs = [Job(start, each=True, parent=k) for k in range(parents)]
-    jobs += [Job(genome, each=True) for genome in around(problem.space, how.calibration, settings.seed)]
-
-    def progress(done: int) -> None:
-        listener(Event("progress", "calibration", done=done, total=len(jobs), unit="models"))
-
-    told = outcomes(jobs, workers, log, progress)
-    good = [outcome for outcome in told if not outcome.failed]
-    if any(outcome.failed for outcome in told[:parents]) or len(good) < 2:
-        why = next((outcome.failed for outcome in told if outcome.failed), "")
-        raise RunError("The models cannot be scored for a calibration.", got=why)
-    dimensions = how.dimensions or min(15, len(counts))
-    each = [{task: outcome.each[task] for task in counts} for outcome in good]
-    made = calibrate(
-        how.name, each, parents, how.anchors, dimensions=dimensions, how=how.how, seed=settings.seed
-    )  # fmt: skip
-    workers.sets[ANCHORS] = made.sets
-    estimate: Callable[[Outcome], Mapping[str, float]] = made.of
-    asked = Asked(settings.evaluations, objectives, Race((ANCHORS,)), each=True, estimate=estimate)
-    return asked, sum(outcome.items for outcome in told)
-
-
-def around(space: Space, count: int, seed: int) -> Sequence[Genome]:
-    """Genomes drawn around the start, normal with a quarter of every range.
-
-    Example:
-        >>> from solera.search.space import Axis
-        >>> len(around(Space((Axis("a"),)), 3, seed=0))
-        3
-    """
-    draw = random.Random(f"{seed}/calibration")  # noqa: S311 - a sample, no secret
-    start = space.unit(space.start)
-    return [space.at([place + draw.gauss(0, 0.25) for place in start]) for _ in range(count)]
 
 
 def _told(problem: Problem, settings: Settings, spent: int) -> dict[str, Any]:

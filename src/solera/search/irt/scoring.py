@@ -81,5 +81,21 @@ def calibrate(
     return Estimates(name, items, anchors, fitted.abilities[:parents])  # type: ignore[arg-type]
 
 
+def plain(counts: Mapping[str, int], count: int, seed: int = 0) -> Estimates:
+    """The mean of random items, for which nothing is fitted.
+
+    Raises:
+        BadParameter: there are fewer items.
+
+    Example:
+        >>> made = plain({"sign": 8}, 2)
+        >>> made.of(Outcome({}, each={"sign": [1.0, 0.0]}))
+        {'sign': 0.5}
+    """
+    items = {task: Items(np.zeros((1, number)), np.zeros(number)) for task, number in counts.items()}
+    anchors = {task: choose(items[task], count, seed=seed + k) for k, task in enumerate(counts)}
+    return Estimates("mean", items, anchors, np.zeros((0, 1)))
+
+
 def _joined(parts: Sequence[Items]) -> Items:
     return Items(np.hstack([p.discrimination for p in parts]), np.concatenate([p.difficulty for p in parts]))
