@@ -28,7 +28,7 @@ WORKERS = 2
 METHODS: dict[str, tuple[bool, dict[str, Any]]] = {
     "linear": (False, {}),
     "ties": (True, {"density": 0.2}),
-    "ties (whole model)": (True, {"density": 0.2}),
+    "ties (official)": (True, {"density": 0.2}),
 }
 OWED = 1.15
 

@@ -40,8 +40,12 @@ RESULT = HERE / "results" / "scale.json"
 FIGURE = "figures/scale.png"
 SAMPLE = 256
 """Tensors whose orders are packed to see how much travels to workers."""
-METHODS: dict[str, dict[str, Any]] = {"linear": {}, "ties": {"density": 0.2}}
-MEMORY = {"linear": (None,), "ties": (None, 4 << 30)}
+METHODS: dict[str, dict[str, Any]] = {
+    "linear": {},
+    "ties": {"density": 0.2},
+    "ties per tensor": {"density": 0.2, "scope": "tensor"},
+}
+MEMORY = {"linear": (None,), "ties": (None,), "ties per tensor": (None, 4 << 30)}
 """What each worker may hold; None is the default of 512 MiB."""
 
 
@@ -72,7 +76,7 @@ def recipe(folder: Path, models: int, method: str) -> Recipe:
     """A merge of the checkpoints in a folder."""
     paths = [str(folder / f"e{k}") for k in range(models)]
     base = None if method == "linear" else str(folder / "base")
-    return from_options(paths, base=base, method=method, parameters=METHODS[method])
+    return from_options(paths, base=base, method=method.split(maxsplit=1)[0], parameters=METHODS[method])
 
 
 def planned(folder: Path, size: str, models: int, method: str, memory: int | None) -> Planned:
@@ -123,10 +127,10 @@ def discarded(made: Plan, reader: FileReader) -> float:
     return time.process_time() - began
 
 
-def rates(folder: Path, models: Sequence[int]) -> Iterator[dict[str, Any]]:
+def rates(folder: Path, methods: Sequence[str], models: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Elements of the models that one worker reads, merges and writes, per second of CPU."""
     checkpoints.write(folder, checkpoints.SIZES["0.1"], max(models))
-    for method in METHODS:
+    for method in methods:
         for count in models:
             made = plan(recipe(folder, count, method), threads=1)
             times = []
@@ -146,16 +150,16 @@ def rates(folder: Path, models: Sequence[int]) -> Iterator[dict[str, Any]]:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Everything that the page shows."""
-    models = [int(k) for k in options.models.split(",")]
+    models, methods = [int(k) for k in options.models.split(",")], options.methods.split(",")
     real, rows = options.data / "real", []
-    found = list(rates(real, models))
+    found = list(rates(real, methods, models))
     shutil.rmtree(real)
     for size in options.sizes.split(","):
         folder = options.data / size
         checkpoints.write_headers(folder, checkpoints.SIZES[size], max(models))
         rows += [
             asdict(_told(planned(folder, size, k, method, memory)))
-            for method in METHODS
+            for method in methods
             for memory in MEMORY[method]
             for k in models
         ]
@@ -175,17 +179,27 @@ def show(result: Mapping[str, Any], page: Path) -> None:
     figure(result, page.parent / FIGURE)
 
 
+def _place(row: dict[str, Any]) -> tuple[float, int, int, int]:
+    return float(row.get("size", 0)), list(METHODS).index(row["method"]), row.get("memory", 0), row["models"]
+
+
 def main() -> None:
     """Measure, or show again what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="7,70,700")
     parser.add_argument("--models", default="2,8,20")
+    parser.add_argument("--methods", default=",".join(METHODS), help="rows of others stay as they are")
     parser.add_argument("--data", type=Path, default=Path("/dev/shm/solera-scale"))
     parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "scale.md")
     parser.add_argument("--show", action="store_true", help="write the page from the results that are there")
     options = parser.parse_args()
     if not options.show:
-        RESULT.write_text(json.dumps(measure(options), indent=1) + "\n")
+        result = measure(options)
+        known = json.loads(RESULT.read_text()) if RESULT.exists() else {"rates": [], "plans": []}
+        for name in ("rates", "plans"):
+            kept = [row for row in known[name] if row["method"] not in options.methods.split(",")]
+            result[name] = sorted(kept + result[name], key=_place)
+        RESULT.write_text(json.dumps(result, indent=1) + "\n")
     show(json.loads(RESULT.read_text()), options.page)
 
 

@@ -16,6 +16,7 @@ CORES = 16
 class Storage:
     """Where inputs and output lie: GB/s that one node gets, and that all together get."""
 
+    short: str
     name: str
     link: float
     total: float
@@ -26,9 +27,14 @@ class Storage:
 
 
 STORAGES = (
-    Storage("NVMe of one machine, 6 GB/s", 6, 6),
-    Storage("file server, 1.2 GB/s per node, 6 GB/s in all", 1.2, 6),
-    Storage("parallel file system or S3, 2.5 GB/s per node", 2.5, float("inf")),
+    Storage("NVMe", "disks of one machine, 6 GB/s", 6, 6),
+    Storage("server", "a file server, 1.2 GB/s to each node, 6 GB/s in all", 1.2, 6),
+    Storage(
+        "wide",
+        "a parallel file system or an object store, 2.5 GB/s to each node, without a limit in all",
+        2.5,
+        float("inf"),
+    ),
 )
 FLEETS = (1, 4, 16)
 """Nodes."""
@@ -52,9 +58,11 @@ def duration(seconds: float) -> str:
     """Seconds in words.
 
     Example:
-        >>> duration(42), duration(5400), duration(300)
-        ('42 s', '1.5 h', '5 min')
+        >>> duration(0.31), duration(42), duration(5400), duration(300)
+        ('0.3 s', '42 s', '1.5 h', '5 min')
     """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -107,36 +115,27 @@ def plan_table(result: Mapping[str, Any]) -> str:
 
 
 def wall_table(result: Mapping[str, Any]) -> str:
-    """Predicted wall time, and what it costs in hours of nodes."""
-    head = [
-        "size",
-        "models",
-        "method",
-        "per worker",
-        "storage",
-        *(f"{n} node{'s' * (n > 1)} of {CORES}" for n in FLEETS),
-        "node hours",
-    ]
+    """Predicted wall time with the most memory per worker, and node hours on the widest storage."""
+    spots = [(s, n) for s in STORAGES for n in (FLEETS[:1] if s.link == s.total else FLEETS)]
+    head = ["size", "models", "method", "per worker", *(f"{s.short}, {n} node{'s' * (n > 1)}" for s, n in spots)]
     lines = []
-    for row in result["plans"]:
-        for storage in STORAGES:
-            fleets = FLEETS[:1] if storage.link == storage.total else FLEETS
-            walls = [wall(row, rate_of(result, row), storage, n) for n in fleets]
-            hours = [w * n / 3600 for w, n in zip(walls, fleets, strict=True)]
-            spread = f"{min(hours):.2g}" + (f" to {max(hours):.2g}" if len(hours) > 1 else "")
-            cells = [duration(w) for w in walls] + [""] * (len(FLEETS) - len(walls))
-            lines.append(
-                [
-                    f"{row['size']} B",
-                    str(row["models"]),
-                    row["method"],
-                    f"{row['memory']} MiB",
-                    storage.name,
-                    *cells,
-                    spread,
-                ]
-            )
-    return grid(head, lines)
+    for row in _roomiest(result["plans"]):
+        walls = [wall(row, rate_of(result, row), storage, nodes) for storage, nodes in spots]
+        hours = f"{walls[-1] * spots[-1][1] / 3600:.2g}"
+        named = [f"{row['size']} B", str(row["models"]), row["method"], f"{row['memory']} MiB"]
+        lines.append([*named, *map(duration, walls), hours])
+    where = "; ".join(f"{s.short}: {s.name}" for s in STORAGES)
+    return f"{CORES} workers per node. {where}.\n\n" + grid([*head, "node hours, last column"], lines)
+
+
+def _roomiest(plans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of plans that differ in memory alone, the one with the most."""
+    best: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for row in plans:
+        key = row["size"], row["models"], row["method"]
+        if key not in best or row["memory"] > best[key]["memory"]:
+            best[key] = row
+    return list(best.values())
 
 
 def rate_table(result: Mapping[str, Any]) -> str:
@@ -177,8 +176,7 @@ def figure(result: Mapping[str, Any], path: Path) -> None:
 
 
 def _of(result: Mapping[str, Any], models: int, method: str) -> list[Mapping[str, Any]]:
-    found = [r for r in result["plans"] if (r["models"], r["method"]) == (models, method)]
-    return [r for r in found if r["memory"] == max(other["memory"] for other in found)]
+    return [r for r in _roomiest(result["plans"]) if (r["models"], r["method"]) == (models, method)]
 
 
 def put(page: Path, tables: Mapping[str, str]) -> None:
