@@ -176,6 +176,7 @@ def _in_processes(folder: Path, stages: Sequence[Stage], show: _Progress, worker
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    _pass_on(queue, show)  # what a process said last may arrive with its end
 
 
 def _follow(waiting: Sequence[Future[None]], queue: Any, show: _Progress) -> None:
@@ -183,10 +184,14 @@ def _follow(waiting: Sequence[Future[None]], queue: Any, show: _Progress) -> Non
     left = set(waiting)
     while left:
         done, left = wait(left, timeout=_TICK_S, return_when=FIRST_COMPLETED)
-        while not queue.empty():
-            show(*queue.get())
+        _pass_on(queue, show)
         for future in done:
             future.result()
+
+
+def _pass_on(queue: Any, show: _Progress) -> None:
+    while not queue.empty():
+        show(*queue.get())
 
 
 _QUEUE: Any = None
