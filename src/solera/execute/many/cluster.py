@@ -153,7 +153,7 @@ def _answers(ray: Any, found: Mapping[str, Node], orders: Orders) -> Iterator[tu
             raise RunError("A node of the cluster does not answer.", where=node.title, want="an answer") from None
         except ray.exceptions.RayError as error:
             if node.id in nodes(ray):
-                raise RunError("A node of the cluster fails.", where=node.title, got=_first_line(error)) from None
+                raise RunError("A node of the cluster fails.", where=node.title, got=_last_line(error)) from None
 
 
 def _question() -> Any:
@@ -201,3 +201,8 @@ def no_nodes() -> RunError:
 
 def _first_line(error: Exception) -> str:
     return next((line for line in str(error).strip().splitlines() if line.strip()), type(error).__name__).strip()
+
+
+def _last_line(error: Exception) -> str:
+    """What was raised in a task stands at the end of its trace."""
+    return next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__).strip()
