@@ -98,14 +98,14 @@ def accuracy(rows: list[Row]) -> list[str]:
     if not found:
         return []
     shares = values(found, "budget")
-    body = [
-        (r["seed"], method, *(f"{x['accuracy']:.1f}" for s in shares for x in of(found, "accuracy", seed=r["seed"],
-         method=method, budget=s)))
-        for r in [x for x in found if x["budget"] == shares[0]]
-        for method in [r["method"]]
-    ]  # fmt: skip
+    body = []
+    for seed in values(found, "seed"):
+        for method in values(found, "method"):
+            for how in ("chosen", "random"):
+                mine = {r["budget"]: r["accuracy"] for r in of(found, "accuracy", seed=seed, method=method, how=how)}
+                body.append((seed, method, how, *(f"{mine[s]:.1f}" if s in mine else "" for s in shares)))
     names = ["all" if s == "inf" else s for s in shares]
-    return ["### Accuracy, eight experts of vision-8", "", *table(("seed", "method", *names), body)]
+    return ["### Accuracy, eight experts of vision-8", "", *table(("seed", "method", "leaves", *names), body)]
 
 
 def figures(rows: list[Row]) -> None:
@@ -183,12 +183,14 @@ def draw_accuracy(rows: list[Row], path: Path) -> None:
     figure, axes = _axes(1)
     for method, colour in zip(values(rows, "method"), COLOURS, strict=False):
         for seed in values(rows, "seed"):
-            line = sorted(
-                (percent(r["budget"]), r["accuracy"]) for r in rows if (r["method"], r["seed"]) == (method, seed)
-            )
-            axes[0].plot(*zip(*line, strict=True), "-o", color=colour, ms=3, label=method if seed == 0 else None)
+            mine = [r for r in rows if (r["method"], r["seed"]) == (method, seed)]
+            for how, style in (("chosen", "-o"), ("random", ":")):
+                ends = [r for r in mine if r["how"] == how or r["budget"] in ("0", "inf")]
+                line = sorted((percent(r["budget"]), r["accuracy"]) for r in ends)
+                label = method if (seed, how) == (rows[0]["seed"], "chosen") else None
+                axes[0].plot(*zip(*line, strict=True), style, color=colour, ms=3, label=label)
     axes[0].set(title="vision-8, eight experts", xlabel="budget, % of the experts' bytes", ylabel="accuracy, %")
-    axes[0].legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8, title="dotted: random leaves", title_fontsize=8)
     _keep(figure, path)
 
 

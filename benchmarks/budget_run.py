@@ -10,7 +10,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -123,28 +124,31 @@ def errors(asked: Row, source: Source) -> Row:  # noqa: ARG001
     merge(recipe(asked, None), whole, force=True)
     length = _distance(whole, Path(asked["base"]))
     rows = []
-    own = budget_choice.Unit.bundles
     for share in asked["shares"]:
         for how in ("chosen", "random"):
-            budget_choice.Unit.bundles = own if how == "chosen" else _drawn(own)  # type: ignore[method-assign]
-            report = merge(recipe(asked, share), asked["out"], force=True)
-            spent = report.budget or {}
+            with drawn() if how == "random" else nullcontext():
+                spent = merge(recipe(asked, share), asked["out"], force=True).budget or {}
             bound = None if spent["bound"] is None else spent["bound"] / length
-            rows.append({"budget": share, "how": how, "read": spent["read"], "bound": bound,
-                         "error": _distance(Path(asked["out"]), whole) / length})  # fmt: skip
+            far = _distance(Path(asked["out"]), whole) / length
+            rows.append({"budget": share, "how": how, "read": spent["read"], "bound": bound, "error": far})
     shutil.rmtree(whole)
     return {"rows": rows}
 
 
-def _drawn(own: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Worth that is drawn instead of known."""
-    rng = np.random.default_rng(0)
+@contextmanager
+def drawn() -> Iterator[None]:
+    """Within it, worth is drawn instead of known: equal bytes, other blocks."""
+    rng, own = np.random.default_rng(0), budget_choice.Unit.bundles
 
     def bundles(unit: Any) -> Any:
         worth, sizes = own(unit)
         return rng.random(worth.size) * sizes, sizes
 
-    return bundles
+    budget_choice.Unit.bundles = bundles  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        budget_choice.Unit.bundles = own  # type: ignore[method-assign]
 
 
 def _distance(left: Path, right: Path) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
+from benchmarks.budget_run import drawn
 
 from solera import testbeds
 from solera.app.analyzing import analyze
@@ -32,17 +35,26 @@ def rows(seed: int, size: str = "small") -> Iterator[dict[str, Any]]:
         return
     torch.set_num_threads(1)
     module, folders = testbeds.load(built, built.base), [str(f) for f in built.experts.values()]
-    analyze(folders, str(built.base), threads=1)
-    for method, grid in GRID.items():
-        tuned = max(grid, key=lambda values: _accuracy(built, module, _recipe(built, method, values), "validation"))
-        for share in SHARES:
-            recipe = replace(_recipe(built, method, tuned), budget=budget_of(share))
-            spent = plan(recipe).budget
-            assert spent is not None
-            found = _accuracy(built, module, recipe, "test")
-            left = max((m.share for m in spent.mass.values()), default=0.0)
-            yield {"table": "accuracy", "seed": seed, "method": method, "values": tuned, "budget": share,
-                   "read": spent.planned, "total": spent.total, "left_out": left, "accuracy": found}  # fmt: skip
+    with tempfile.TemporaryDirectory() as place:
+        analyze(folders, str(built.base), threads=1, out=place)
+        for method, grid in GRID.items():
+            tuned = max(grid, key=lambda values: _accuracy(built, module, _recipe(built, method, values), "validation"))
+            for share in SHARES:
+                recipe = replace(_recipe(built, method, tuned), budget=budget_of(share, sketches=place))
+                about = {"table": "accuracy", "seed": seed, "method": method, "values": tuned, "budget": share}
+                for how in ("chosen", *(("random",) if share not in ("0", "inf") else ())):
+                    with drawn() if how == "random" else nullcontext():
+                        yield {**about, "how": how, **_figures(built, module, recipe)}
+
+
+def _figures(built: Any, module: Any, recipe: Recipe) -> dict[str, Any]:
+    """Bytes, what is left out of all changes together, and accuracy."""
+    spent = plan(recipe).budget
+    assert spent is not None
+    total = sum(m.total for m in spent.mass.values())
+    left = sum(m.left_out for m in spent.mass.values()) / total if total else 0.0
+    found = _accuracy(built, module, recipe, "test")
+    return {"read": spent.planned, "total": spent.total, "left_out": left, "accuracy": found}
 
 
 def _recipe(built: Any, method: str, values: dict[str, float]) -> Recipe:

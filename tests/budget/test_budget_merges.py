@@ -17,6 +17,7 @@ from solera import app
 from solera.app.analyzing import analyze
 from solera.checkpoints import parse_ref
 from solera.errors import Interrupted
+from solera.execute import budget_few
 from solera.execute.budget import Spared
 from solera.plan import budget_choice
 from solera.plan import plan as plan_of
@@ -342,3 +343,18 @@ def test_a_killed_merge_goes_on(family, tmp_path):
     rest = app.merge(tmp_path / "recipe.yaml", tmp_path / "o", threads=1, resume=True)
     assert rest.digest == whole.digest
     assert rest.chunks_resumed > 0
+
+
+@pytest.mark.parametrize("row", [METHODS[0], METHODS[1], METHODS[3]], ids=["task_arithmetic", "ties", "dare_linear"])
+def test_the_models_that_are_read_are_enough(family, tmp_path, row, monkeypatch):
+    """The kernel on the models that are read gives what it gives on all, the others being the base."""
+    zoo = family(experts=3, dtype=torch.bfloat16)
+    asked_for = recipe_of(zoo, row, "40%")
+    seen, own = [], budget_few.few
+    monkeypatch.setattr("solera.execute.budget_few.few", lambda run, chosen: seen.append(own(run, chosen)) or seen[-1])
+    app.merge(asked_for, tmp_path / "few", threads=1)
+    assert any(each is not None and len(each.bounds) > 1 for each in seen)
+    monkeypatch.setattr("solera.execute.budget_few.few", lambda _run, _chosen: None)
+    app.merge(asked_for, tmp_path / "all", threads=1)
+    left, right = weights(tmp_path / "few"), weights(tmp_path / "all")
+    assert all(torch.equal(left[n], right[n]) for n in right)

@@ -167,9 +167,19 @@ class Spending:
         base, left = self.untouched(expr)
         if base is None or left is None or out is None:
             return Spared(maker, None, np.zeros(0, np.bool_))
+        from solera.execute.budget_few import few
+        from solera.execute.fused import FusedRun
         from solera.execute.makers import maker_for
 
-        return Spared(maker, maker_for(engine, base, out), left)
+        chosen = self._chosen(expr) if isinstance(maker, FusedRun) else None
+        quick = few(maker, chosen) if isinstance(maker, FusedRun) and chosen is not None else None
+        return Spared(quick or maker, maker_for(engine, base, out), left)
+
+    def _chosen(self, task: LeafTask) -> NDArray[np.bool_] | None:
+        """Which models are read where, (models, blocks); None where one is no plain range of a file."""
+        rows = [self._stretch(operand) for operand in task.operands if isinstance(operand, Read)]
+        found = [stretch.chosen for stretch in rows if stretch is not None]
+        return np.stack(found) if len(found) == len(task.operands) else None
 
     def untouched(self, expr: Expr) -> tuple[Read | None, NDArray[np.bool_] | None]:
         """The base of an expression, and the blocks in which none of its models is read; None where there is none."""
