@@ -185,7 +185,7 @@ def draw_accuracy(rows: list[Row], path: Path) -> None:
         for seed in values(rows, "seed"):
             mine = [r for r in rows if (r["method"], r["seed"]) == (method, seed)]
             for how, style in (("chosen", "-o"), ("random", ":")):
-                ends = [r for r in mine if r["how"] == how or r["budget"] in ("0", "inf")]
+                ends = [r for r in mine if r.get("how") == how or r["budget"] in ("0", "inf")]
                 line = sorted((percent(r["budget"]), r["accuracy"]) for r in ends)
                 label = method if (seed, how) == (rows[0]["seed"], "chosen") else None
                 axes[0].plot(*zip(*line, strict=True), style, color=colour, ms=3, label=label)

@@ -104,9 +104,11 @@ def optimizers(part: Mapping[str, Any]) -> Iterator[str]:
     """One row for each optimizer; gaps to random search."""
     rows = part["rows"]
     seeds, beds = (len({row[kind] for row in rows}) for kind in ("seed", "bed"))
-    yield f"**Optimizers.** One weight from 0 to {rows[0].get('high', 1.0):g} for each of eight experts,"
-    yield f"task arithmetic, {part['evaluations']} evaluations; mean accuracy of the held-in tasks, percent, over {seeds}"
-    yield f"seeds on {beds} testbeds ({part['date']}). Gaps with 95 % intervals over the seeds."
+    end = rows[0].get("high", 1.0)
+    count = part["evaluations"]
+    yield f"**Optimizers.** Task arithmetic, a weight from 0 to {end:g} for each of eight experts; mean accuracy of the"
+    yield f"held-in tasks, percent, over {seeds} seeds on {beds} testbeds ({part['date']}); {count} evaluations each. Gaps"
+    yield "with 95 % intervals over the seeds."
     yield ""
     yield "| optimizer | start, validation | best, validation | start, test | best, test |"
     yield "|---|---|---|---|---|"

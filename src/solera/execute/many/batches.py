@@ -16,7 +16,7 @@ from solera.plan.expressions import tasks_of
 from solera.plan.tasks import Expr, Part, Read
 from solera.types import TENSOR
 
-LEAST, MOST = 1 << 20, 32 << 20
+LEAST, MOST = 4 << 20, 32 << 20
 """Elements of a batch."""
 SHARES = 4
 """A batch is a worker's quarter of what remains: large ones first, and at the end nobody waits long for the last."""
