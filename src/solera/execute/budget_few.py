@@ -74,10 +74,14 @@ def _whole(run: FusedRun) -> Bound:
 def _part(bound: Bound, models: NDArray[np.int64]) -> Bound:
     """A program for some of the models: every table has a column for each."""
     own = bound.ops
-    low, high, keys, bars, wide = (
-        np.ascontiguousarray(t[..., models]) for t in (own.low, own.high, own.keys, own.bars, own.wide)
+    ops = replace(
+        own,
+        low=np.ascontiguousarray(own.low[:, models]),
+        high=np.ascontiguousarray(own.high[:, models]),
+        keys=np.ascontiguousarray(own.keys[:, models]),
+        bars=np.ascontiguousarray(own.bars[:, models]),
+        wide=np.ascontiguousarray(own.wide[:, :, models]),
     )
-    ops = replace(own, low=low, high=high, keys=keys, bars=bars, wide=wide)
     ends = replace(bound.ends, shares=bound.ends.shares[models], later=bound.ends.later[models])
     return replace(bound, ops=ops, ends=ends, unrolled=unrolled_form(ops, ends, delta=True))
 
