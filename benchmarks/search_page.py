@@ -94,8 +94,8 @@ def record(arena: Arena, entry: str, folder: Path) -> RowRecord:
 def tables(found: Mapping[str, Any]) -> str:
     """All parts that were measured, as Markdown."""
     parts = {
-        "optimizers": optimizers, "wide": optimizers, "front": front, "racing": racing, "estimators": estimators,
-        "speed": speed, "layers": layers,
+        "optimizers": optimizers, "layer-wise": optimizers, "wide": optimizers, "front": front, "racing": racing,
+        "estimators": estimators, "speed": speed, "layers": layers,
     }  # fmt: skip
     return "\n\n".join("\n".join(write(found[name])) for name, write in parts.items() if name in found)
 
@@ -105,10 +105,10 @@ def optimizers(part: Mapping[str, Any]) -> Iterator[str]:
     rows = part["rows"]
     seeds, beds = (len({row[kind] for row in rows}) for kind in ("seed", "bed"))
     end = rows[0].get("high", 1.0)
-    count = part["evaluations"]
-    yield f"**Optimizers.** Task arithmetic, a weight from 0 to {end:g} for each of eight experts; mean accuracy of the"
-    yield f"held-in tasks, percent, over {seeds} seeds on {beds} testbeds ({part['date']}); {count} evaluations each. Gaps"
-    yield "with 95 % intervals over the seeds."
+    count, genes = part["evaluations"], rows[0]["genes"]
+    yield f"**Optimizers.** Task arithmetic, {genes} weights from 0 to {end:g}; mean accuracy of the"
+    yield f"held-in tasks, percent, over {seeds} seeds on {beds} testbeds ({part['date']}); {count} evaluations."
+    yield "Gaps with 95 % intervals over the seeds."
     yield ""
     yield "| optimizer | start, validation | best, validation | start, test | best, test |"
     yield "|---|---|---|---|---|"
