@@ -257,7 +257,7 @@ def json_schema() -> dict[str, Any]:
 
     Example:
         >>> sorted(json_schema()["properties"])[:3]
-        ['base', 'chat_template', 'compat']
+        ['base', 'budget', 'chat_template']
     """
     schema = Document.model_json_schema()
     for body in (schema, schema["$defs"]["Body"]):
