@@ -158,7 +158,8 @@ def _why(found: Agreement) -> str:
     return (
         f"\nWhy, as far as these rows tell: here the methods lie within {here:.1f} points of each other, there within "
         f"{there:.1f}. Tuned alike, most of them come near the plain average, and what then sets their order is "
-        "smaller than the intervals. Gaps marked as beyond them are real here; the tasks were not changed to close them."
+        "smaller than the intervals. Gaps marked as beyond them are real here; "
+        "the tasks were not changed to close them."
     )
 
 
