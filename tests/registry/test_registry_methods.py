@@ -185,6 +185,8 @@ def test_a_plugin_file_registers_its_methods_and_may_be_loaded_again(tmp_path):
     assert load_plugin(file) == ("plugged",)
     assert card("plugged").parameter("density").per_model
     assert build("plugged") == Chain(())
+    assert [*lookup.plugins(of=["plugged", "ties"])] == [str(file.resolve())]
+    assert not lookup.plugins(of=["ties"])
 
 
 @pytest.mark.parametrize(
@@ -195,6 +197,7 @@ def test_a_useless_plugin_file(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(SoleraError, match=message):
         load_plugin(file)
+    assert str(file.resolve()) not in lookup.plugins()
 
 
 def test_a_missing_plugin_file(tmp_path):

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,9 +32,17 @@ GROUP = "solera.methods"
 _PLUGINS: dict[str, str] = {}
 
 
-def plugins() -> Mapping[str, str]:
-    """Path -> SHA-256 of the text, of every plugin file that this process has run."""
-    return dict(_PLUGINS)
+def plugins(of: Iterable[str] | None = None) -> Mapping[str, str]:
+    """Path -> SHA-256 of the text, of the plugin files that this process has run.
+
+    Args:
+        of: names of methods and steps: only the files that registered one of them.
+    """
+    if of is None:
+        return dict(_PLUGINS)
+    wanted = {*of}
+    modules = {target.partition(":")[0] for name, target in _targets() if name in wanted}
+    return {path: digest for path, digest in _PLUGINS.items() if _module(Path(path)) in modules}
 
 
 def cards() -> dict[str, Card]:
@@ -120,16 +128,23 @@ def load_plugin(path: str | Path) -> tuple[str, ...]:
     file = Path(path).resolve()
     if not file.is_file():
         raise NotFound("There is no such plugin file.", where=path)
-    module = f"solera_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    module, digest = _module(file), hashlib.sha256(file.read_bytes()).hexdigest()
     _run_file(module, file)
-    _PLUGINS[str(file)] = digest
-    targets = {name: entry.card.target for name, entry in REGISTERED.items()}
-    targets |= {name: entry.card.target for name, entry in STEPS.items()}
-    names = tuple(sorted(name for name, target in targets.items() if target.startswith(f"{module}:")))
+    names = tuple(sorted(name for name, target in _targets() if target.startswith(f"{module}:")))
     if not names:
         raise SoleraError("The plugin registers no method.", where=path, fix="decorate a function with @solera.method")
+    _PLUGINS[str(file)] = digest
     return names
+
+
+def _module(file: Path) -> str:
+    """The name under which a plugin file is imported."""
+    return f"solera_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+
+
+def _targets() -> list[tuple[str, str]]:
+    """Name and target of everything that is registered."""
+    return [(name, entry.card.target) for table in (REGISTERED, STEPS) for name, entry in table.items()]
 
 
 def counted(entry: Entry) -> Card:

@@ -125,7 +125,8 @@ class RayBackend:
         if self._orders is None:
             run, folder = uuid.uuid4().hex, staged_folder(job).parent
             mark = folder / f"run-{run[:8]}"
-            plugins, methods = registry.plugins(), methods_of(job.plan)
+            methods = methods_of(job.plan)
+            plugins = registry.plugins(of=methods)
             wanted = {**software({}, methods), **texts(plugins)}
             orders = Orders(run, str(mark), boot_id(), wanted, plugins, methods)
             mark.write_text(run, encoding="utf-8")
