@@ -57,7 +57,8 @@ class Journal:
     def _append(self, record: Mapping[str, Any]) -> None:
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
         with self._lock:
-            os.write(self._fd, line)
+            while line:
+                line = line[os.write(self._fd, line) :]
 
 
 def read_journal(path: Path, digest: str) -> Past | None:

@@ -139,9 +139,14 @@ def _lock(handle: int, target: Path) -> None:
 
 def recover(staging: Staging) -> None:
     """Finish a commit that was cut between setting the old target aside and renaming the new one."""
+    with told(staging.target):
+        _put_back(staging)
+    shutil.rmtree(staging.aside, ignore_errors=True)
+
+
+def _put_back(staging: Staging) -> None:
     if staging.aside.exists() and not staging.target.exists():
         staging.aside.rename(staging.target)
-    shutil.rmtree(staging.aside, ignore_errors=True)
 
 
 def commit(staging: Staging) -> None:
@@ -149,15 +154,17 @@ def commit(staging: Staging) -> None:
 
     Every file and folder is forced to the disk first. An old target is set aside by a rename, and removed last.
     """
-    try:
+    with told(staging.target):
         for path in (*staging.model.rglob("*"), staging.model):
             _force(path)
-        if staging.target.exists():
-            staging.target.rename(staging.aside)
-        staging.model.rename(staging.target)
+        try:
+            if staging.target.exists():
+                staging.target.rename(staging.aside)
+            staging.model.rename(staging.target)
+        except OSError:
+            _put_back(staging)
+            raise
         _force(staging.target.parent)
-    except OSError as error:
-        raise unwritable(staging.target, error) from None
     shutil.rmtree(staging.root, ignore_errors=True)
 
 
@@ -188,6 +195,15 @@ def check_space(target: Path, needed: int, *, present: int = 0) -> None:
             want=f"{needed - present:,} bytes",
             fix="free some space, or choose a target on another disk",
         )
+
+
+@contextlib.contextmanager
+def told(target: Path) -> Iterator[None]:
+    """What the system refuses inside the block, in the house form."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(target, error) from None
 
 
 def unwritable(target: Path, error: OSError) -> RunError:
