@@ -22,8 +22,11 @@ FORM = 1
 """Version of the form that files have."""
 _KEY = "statistics"
 
-Layout = Literal["leaf", "matrix", "vector", "counts"]
-"""leaf: the weight's own shape; matrix: (inputs, inputs); vector: (inputs,); counts: (experts,)."""
+Layout = Literal["leaf", "matrix", "vector", "counts", "experts"]
+"""leaf: the weight's own shape; matrix: (inputs, inputs); vector: (inputs,); counts: (experts,).
+
+experts: by the leaf of a router's weight, in a shape of its own: see `Kind.about`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,10 @@ _ALL = (
     Kind("activation_norm", "vector", "mean magnitude of a layer's inputs, channel by channel"),
     Kind("activation_square", "vector", "mean square of a layer's inputs, channel by channel"),
     Kind("router_frequency", "counts", "share of tokens that a router sends to each expert"),
+    Kind("router_gram", "experts", "mean outer product of a router's logits, (experts, experts)"),
+    Kind("expert_activation", "experts", "sums over an expert's tokens of 1, gate, norm, gated norm, (4, experts)"),
+    Kind("expert_output", "experts", "mean output of each expert over all tokens, (experts, width)"),
+    Kind("layer_output", "examples", "what each layer gives for each example, averaged over its tokens"),
     Kind("second_moment", "leaf", "Adam's mean of squared gradients, from an optimizer's checkpoint", measured=False),
 )
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})

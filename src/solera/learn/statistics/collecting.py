@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from solera.checkpoints.statistics import known_kind
 from solera.errors import BadParameter, NonFinite, PlanError
-from solera.learn.statistics import fisher, inputs
+from solera.learn.statistics import experts, fisher, inputs
 from solera.learn.statistics.contract import Batch, Batches, Collected, Extent, Listener, extent_of
+from solera.learn.statistics.experts import ExpertFolds
 from solera.learn.statistics.inputs import InputFolds, tasks_of
 from solera.learn.statistics.passes import DEFAULT_MEMORY, Pass, Weight, passes_for
 from solera.learn.statistics.routers import RouterCounts
@@ -22,6 +23,9 @@ from solera.types import Event
 
 Tensors = dict[str, dict[str, Tensor]]
 """Kind -> name -> tensor."""
+
+ROUTED = ("router_frequency", *experts.KINDS)
+"""Kinds that go by routers."""
 
 
 def silent(event: Event) -> None:
@@ -39,6 +43,7 @@ class Plan:
     extent: Extent
     memory: int
     seed: int = 0
+    experts: tuple[experts.Site, ...] = ()
 
 
 def collect(
@@ -97,23 +102,26 @@ def plan_for(
             fix = "see `solera learn statistics --help`"
             raise BadParameter(f"`{kind}` is not measured in a pass over one model.", fix=fix)
     extent, anatomy = extent_of(batches), anatomy_of(model)
-    if "router_frequency" in kinds and not anatomy.routers:
+    if any(kind in ROUTED for kind in kinds) and not anatomy.routers:
         raise PlanError("The model has no routers.", where=type(model).__name__, want="a mixture of experts")
+    sites = experts.expert_sites(model, anatomy) if any(kind in experts.KINDS for kind in kinds) else ()
     weights = [
         Weight(kind, name, parameter.numel())
         for name, parameter in model.named_parameters()
         for kind in kinds
         if kind in fisher.KINDS and name in anatomy.leaves
     ]
-    passes = passes_for(tasks_of(kinds, anatomy.sites), weights, memory, routers="router_frequency" in kinds)
-    return Plan(anatomy, tuple(kinds), passes, extent, memory, seed)
+    routed = any(kind in ROUTED for kind in kinds)
+    passes = passes_for(tasks_of(kinds, anatomy.sites), weights, memory, routers=routed)
+    return Plan(anatomy, tuple(kinds), passes, extent, memory, seed, sites)
 
 
 def run_pass(plan: Plan, number: int, model: nn.Module, batches: Batches, on_event: Listener) -> Tensors:
     """One pass over the data; the tensors of every kind that it finishes."""
     one = plan.passes[number]
     folds = InputFolds(one.inputs)
-    routers = RouterCounts(plan.anatomy.routers if one.routers else {})
+    routers = RouterCounts(plan.anatomy.routers if one.routers and "router_frequency" in plan.kinds else {})
+    single = ExpertFolds(plan.experts if one.routers else (), plan.kinds)
     kinds = [kind for kind in plan.kinds if any(weight.kind == kind for weight in one.weights)]
     chosen = list(dict.fromkeys(weight.parameter for weight in one.weights))
     squares = Squares(ways_of(model, chosen, one_by_one=plan.anatomy.experts))
@@ -121,16 +129,16 @@ def run_pass(plan: Plan, number: int, model: nn.Module, batches: Batches, on_eve
     draw, done = torch.Generator().manual_seed(plan.seed), 0
     with evaluated(model):
         for batch in batches:
-            folds.batch = routers.batch = batch
+            folds.batch = routers.batch = single.batch = batch
             if one.inputs or one.routers:
-                with torch.no_grad(), folds.on(model), routers.on(model):
+                with torch.no_grad(), folds.on(model), routers.on(model), single.on(model):
                     forward(model, batch)
             if kinds:
                 fisher.measure_fisher(model, batch, kinds, squares, draw, rows)
             done += batch.size
             label = f"pass {number + 1} of {len(plan.passes)}"
             on_event(Event("progress", label, done=done, total=plan.extent.samples, unit="samples"))
-    return _finished(plan, one, folds, routers, squares)
+    return _finished(plan, one, folds, routers, squares) | (_finite(single.finished()) if one.routers else {})
 
 
 @contextmanager
@@ -154,16 +162,21 @@ def forward(model: nn.Module, batch: Batch) -> None:
 
 def _finished(plan: Plan, one: Pass, folds: InputFolds, routers: RouterCounts, squares: Squares) -> Tensors:
     found: Tensors = {kind: folds.means(kind) for kind in plan.kinds if kind in inputs.KINDS}
-    if one.routers:
+    if one.routers and "router_frequency" in plan.kinds:
         found["router_frequency"] = routers.shares()
     for kind in {weight.kind for weight in one.weights}:
         found[kind] = _by_leaf(plan, one.weights, kind, squares.finished())
+    return _finite(found)
+
+
+def _finite(found: Mapping[str, dict[str, Tensor]]) -> Tensors:
+    """The same, if all of it is finite."""
     for kind, tensors in found.items():
         for name, tensor in tensors.items():
             if not bool(tensor.isfinite().all()):
                 fix = "look at the data, and at the model in its own precision"
                 raise NonFinite("The model gives NaN or infinity on the data.", where=f"{kind} of {name}", fix=fix)
-    return found
+    return dict(found)
 
 
 def _by_leaf(

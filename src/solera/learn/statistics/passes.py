@@ -27,11 +27,12 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass over the data: inputs and weights that are measured in it, and whether routers are."""
+    """One pass over the data: inputs and weights that are measured in it, and whether routers and layers are."""
 
     inputs: tuple[Task, ...]
     weights: tuple[Weight, ...]
     routers: bool = False
+    layers: bool = False
 
     @property
     def nbytes(self) -> int:

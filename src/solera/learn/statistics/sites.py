@@ -61,7 +61,7 @@ def anatomy_of(model: nn.Module) -> Anatomy:
     weights = {n: (m, leaves[f"{n}.weight"]) for n, m in modules.items() if _measurable(m) and f"{n}.weight" in leaves}
     found = {name: tuple(each) for name, each in leaves.items()}
     experts = any(leaf.expert is not None or "expert" in leaf.role for each in leaves.values() for leaf in each)
-    routers = {name: each[0].name for name, (_, each) in weights.items() if each[0].role == "router"}
+    routers = {n: each[0].name for n, (_, each) in weights.items() if each[0].role == "router" and each[0].shape[0] > 1}
     return Anatomy(architecture, tuple(_sites(architecture, weights)), routers, found, experts)
 
 

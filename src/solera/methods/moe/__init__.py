@@ -1,0 +1,1 @@
+"""Experts within a model: merged, pruned, or made out of dense models."""
