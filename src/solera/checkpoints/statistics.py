@@ -22,10 +22,11 @@ FORM = 1
 """Version of the form that files have."""
 _KEY = "statistics"
 
-Layout = Literal["leaf", "matrix", "vector", "counts", "experts"]
+Layout = Literal["leaf", "matrix", "vector", "counts", "experts", "examples"]
 """leaf: the weight's own shape; matrix: (inputs, inputs); vector: (inputs,); counts: (experts,).
 
-experts: by the leaf of a router's weight, in a shape of its own: see `Kind.about`.
+experts: by the leaf of a router's weight, in a shape of its own: see `Kind.about`. examples: (samples, channels), by
+layer.
 """
 
 

@@ -11,6 +11,7 @@ from solera.cli import (
     aligning,
     analyzing,
     catalog,
+    depth,
     diagnosing,
     evaluating,
     learning,
@@ -70,6 +71,7 @@ app.command("evaluate", rich_help_panel=_MEASURE)(evaluating.evaluate)
 app.command("bench", rich_help_panel=_MEASURE)(evaluating.bench)
 app.add_typer(searching.app, name="search", rich_help_panel=_MEASURE)
 app.add_typer(catalog.app, name="catalog", rich_help_panel=_MORE)
+learning.app.command("depth")(depth.depth)
 app.add_typer(learning.app, name="learn", rich_help_panel=_MEASURE)
 app.command("push", rich_help_panel=_MORE)(publishing.push)
 app.command("doctor", rich_help_panel=_MORE)(machine.doctor)

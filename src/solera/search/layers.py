@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
 from typing import Any, Literal
 
 from solera.app.holding import open_again
+from solera.app.slicing import sliced
 from solera.errors import BadParameter, PlanError
 from solera.plan.models import ModelTable, table_of
 from solera.recipe.identity import digest
-from solera.recipe.values import Case, Cases, Merge, Operand, Recipe, Slice
+from solera.recipe.values import Case, Cases, Merge, Operand, Recipe
 from solera.search.contract import Ground
 from solera.search.space import Axis, Genome, Space
 from solera.types import ModelRef
@@ -188,22 +188,16 @@ def recipe_of(models: Sequence[ModelRef], path: Sequence[Hop], outputs: Sequence
         >>> recipe.merge.slices[1].sources[0].parameters["scale"].cases[0].value
         2.0
     """
-    total, factors = 1.0, []
+    total, rows = 1.0, []
     for hop in path:
         total *= hop.scale
-        factors.append(1 / total)
-    runs = [(hop.model, hop.layer, factor) for hop, factor in zip(path, factors, strict=True)]
-    grouped = groupby(enumerate(runs), key=lambda pair: (pair[1][0], pair[1][1] - pair[0], pair[1][2]))
-    slices = [_slice(models, [run for _, run in group], outputs) for _, group in grouped]
-    return Recipe(Merge("passthrough", slices=tuple(slices)))
+        rows.append(((Operand(models[hop.model], _settings(1 / total, outputs)), hop.layer),))
+    return sliced("passthrough", rows)
 
 
-def _slice(models: Sequence[ModelRef], run: Sequence[tuple[int, int, float]], outputs: Sequence[str]) -> Slice:
-    model, first, factor = run[0]
-    settings: Mapping[str, Any] = {}
-    if factor != 1.0:
-        settings = {"scale": Cases((*(Case(name, factor) for name in outputs), Case(None, 1.0)))}
-    return Slice((Operand(models[model], settings, (first, first + len(run))),))
+def _settings(factor: float, outputs: Sequence[str]) -> Mapping[str, Any]:
+    """What multiplies the output projections, where anything does."""
+    return {} if factor == 1.0 else {"scale": Cases((*(Case(name, factor) for name in outputs), Case(None, 1.0)))}
 
 
 def outputs_of(table: ModelTable) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ class TokenMerging:
     Attributes:
         each: tokens that each layer is to merge away. special: tokens in front that never merge.
         tokens: at first, special ones among them. matchings: of the layers that merged, in order.
-        metric: what tokens were last compared by. sizes: (batch, tokens left), patches that each stands for; None where nothing was merged.
+        metric: what tokens were last compared by. sizes: (batch, tokens left), patches that each stands for; None: none yet.
     """
 
     each: tuple[int, ...]

@@ -15,7 +15,9 @@ from solera.learn.statistics import experts, fisher, inputs
 from solera.learn.statistics.contract import Batch, Batches, Collected, Extent, Listener, extent_of
 from solera.learn.statistics.experts import ExpertFolds
 from solera.learn.statistics.inputs import InputFolds, tasks_of
-from solera.learn.statistics.passes import DEFAULT_MEMORY, Pass, Weight, passes_for
+from solera.learn.statistics.layers import KIND as LAYER_OUTPUT
+from solera.learn.statistics.layers import LayerOutputs, layer_modules
+from solera.learn.statistics.passes import DEFAULT_MEMORY, Pass, Weight, passes_for, with_layers
 from solera.learn.statistics.routers import RouterCounts
 from solera.learn.statistics.sites import Anatomy, anatomy_of
 from solera.learn.statistics.squares import Squares, ways_of
@@ -113,6 +115,8 @@ def plan_for(
     ]
     routed = any(kind in ROUTED for kind in kinds)
     passes = passes_for(tasks_of(kinds, anatomy.sites), weights, memory, routers=routed)
+    if LAYER_OUTPUT in kinds:
+        passes = with_layers(passes)
     return Plan(anatomy, tuple(kinds), passes, extent, memory, seed, sites)
 
 
@@ -122,6 +126,7 @@ def run_pass(plan: Plan, number: int, model: nn.Module, batches: Batches, on_eve
     folds = InputFolds(one.inputs)
     routers = RouterCounts(plan.anatomy.routers if one.routers and "router_frequency" in plan.kinds else {})
     single = ExpertFolds(plan.experts if one.routers else (), plan.kinds)
+    layers = LayerOutputs(layer_modules(model, plan.anatomy) if one.layers else {})
     kinds = [kind for kind in plan.kinds if any(weight.kind == kind for weight in one.weights)]
     chosen = list(dict.fromkeys(weight.parameter for weight in one.weights))
     squares = Squares(ways_of(model, chosen, one_by_one=plan.anatomy.experts))
@@ -129,16 +134,17 @@ def run_pass(plan: Plan, number: int, model: nn.Module, batches: Batches, on_eve
     draw, done = torch.Generator().manual_seed(plan.seed), 0
     with evaluated(model):
         for batch in batches:
-            folds.batch = routers.batch = single.batch = batch
-            if one.inputs or one.routers:
-                with torch.no_grad(), folds.on(model), routers.on(model), single.on(model):
+            folds.batch = routers.batch = single.batch = layers.batch = batch
+            if one.inputs or one.routers or one.layers:
+                with torch.no_grad(), folds.on(model), routers.on(model), single.on(model), layers.on(model):
                     forward(model, batch)
             if kinds:
                 fisher.measure_fisher(model, batch, kinds, squares, draw, rows)
             done += batch.size
             label = f"pass {number + 1} of {len(plan.passes)}"
             on_event(Event("progress", label, done=done, total=plan.extent.samples, unit="samples"))
-    return _finished(plan, one, folds, routers, squares) | (_finite(single.finished()) if one.routers else {})
+    found = _finished(plan, one, folds, routers, squares) | (_finite(single.finished()) if one.routers else {})
+    return found | (_finite({LAYER_OUTPUT: layers.found()}) if one.layers else {})
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from solera.errors import BadParameter
 from solera.learn.statistics.inputs import Task
@@ -71,6 +71,17 @@ def passes_for(inputs: Iterable[Task], weights: Iterable[Weight], memory: int, *
 def _pass(group: Sequence[Task | Weight], *, routers: bool) -> Pass:
     inputs = tuple(item for item in group if isinstance(item, Task))
     return Pass(inputs, tuple(item for item in group if isinstance(item, Weight)), routers)
+
+
+def with_layers(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
+    """Look at whole layers in the first pass, or in one of their own where there is no other.
+
+    Example:
+        >>> with_layers(())[0].layers
+        True
+    """
+    first = passes[0] if passes else Pass((), ())
+    return (replace(first, layers=True), *passes[1:])
 
 
 def described(passes: Sequence[Pass]) -> str:

@@ -1,0 +1,1 @@
+"""What acts on a running model, as context managers."""
