@@ -6,20 +6,12 @@ harveyhuang18/EMR_Merging, merge_vit/src/main_emr_merging.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
-import torch
-from torch import Tensor
-
-from solera.errors import BadParameter
 from solera.ops.contract import Chain, Facts, Stack, Step, chain
-from solera.ops.fold import total
-from solera.ops.summaries import Sums
+from solera.ops.masks import MeanOf, largest_agreeing, magnitudes, masked_agreeing, rescaler
 from solera.registry import Range, method
-from solera.types import DELTA, ELEMENT, NumericClass, Scope
-
-Mean = Literal["tensor", "element"]
+from solera.types import DELTA, ELEMENT, NumericClass
 
 
 @method(
@@ -33,7 +25,7 @@ Mean = Literal["tensor", "element"]
     code="github.com/harveyhuang18/EMR_Merging",
     parity="EMR_Merging@cc225ec (emr_merge) to 1e-6",
 )
-def emr(task: Annotated[int, Range(0)] | None = None, *, mean: Mean = "tensor") -> Chain:
+def emr(task: Annotated[int, Range(0)] | None = None, *, mean: MeanOf = "tensor") -> Chain:
     """Elect a sign per entry and take the largest agreeing change; for one task, mask and rescale that.
 
     u = s max_k |d_k| over the k with d_k s > 0,  s = 1 where sum_k d_k > 0, else -1
@@ -51,7 +43,8 @@ def emr(task: Annotated[int, Range(0)] | None = None, *, mean: Mean = "tensor") 
 
     Differs:
         The paper keeps u once, a mask and a scale per task, and chooses the task for every input; u alone is not meant
-        to be used there. Here one model is written.
+        to be used there: `solera pack make --method emr` keeps all of it, and that pack is the masks' artefact. Here
+        one model is written.
         A task that wins no entry is the base; the official code divides by zero there.
         For two models the unified model is MagMax's, at lambda 1.
 
@@ -72,47 +65,16 @@ def take_largest_agreeing() -> Step:
 
     Shape: (models, *unit) -> (1, *unit)
     """
-    return Step("take_largest_agreeing", lambda stack, facts: stack.reduced(unified(stack.values)))  # noqa: ARG005
+    return Step("take_largest_agreeing", lambda stack, facts: stack.reduced(largest_agreeing(stack.values)))  # noqa: ARG005
 
 
-def rebuild(task: int, mean: Mean) -> Step:
+def rebuild(task: int, mean: MeanOf) -> Step:
     """The largest agreeing entries where one operand agrees, scaled to that operand's mean magnitude.
 
     Shape: (models, *unit) -> (1, *unit)
     """
 
-    def terms(stack: Stack, facts: Facts) -> Mapping[str, Tensor]:
-        entries = torch.Size(facts.shape).numel() if mean == "tensor" else 1
-        own, masked = _own_and_masked(stack.values, task)
-        return {"before": own.abs().unsqueeze(0) / entries, "after": masked.abs().unsqueeze(0) / entries}
-
     def apply(stack: Stack, facts: Facts) -> Stack:
-        _, masked = _own_and_masked(stack.values, task)
-        return stack.reduced(masked * _ratio(facts.summary))
+        return stack.reduced(masked_agreeing(stack.values, task) * rescaler(facts.summary))
 
-    return Step("rebuild", apply, Sums(terms, scope=Scope.POPULATION), parameters={"task": task, "mean": mean})
-
-
-def unified(values: Tensor) -> Tensor:
-    """The entry of the largest magnitude among those with the sign of the sum; 0 where none has it."""
-    sign = _sign(values)
-    return (values * sign).amax(0).clamp(min=0.0) * sign
-
-
-def _own_and_masked(values: Tensor, task: int) -> tuple[Tensor, Tensor]:
-    """The task's operand and its masked unified entries, in float64."""
-    if task >= values.shape[0]:
-        raise BadParameter("`task` is no model.", got=task, want=f"0 to {values.shape[0] - 1}")
-    own = values[task]
-    masked = torch.where(own * _sign(values) > 0, unified(values), 0.0)
-    return own.to(torch.float64), masked
-
-
-def _sign(values: Tensor) -> Tensor:
-    return torch.where(total(values) > 0, 1.0, -1.0).to(values.dtype)
-
-
-def _ratio(found: Mapping[str, Sequence[float]]) -> float:
-    """0 / 0 is 0: nothing is left to be scaled there."""
-    before, after = found.get("before", (0.0,))[0], found.get("after", (0.0,))[0]
-    return before / after if after > 0 else 0.0
+    return Step("rebuild", apply, magnitudes(task, mean), parameters={"task": task, "mean": mean})

@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from torch import Tensor
 
-from solera.errors import BadParameter
 from solera.ops.combine import scale_by
 from solera.ops.contract import Chain, Facts, Stack, Step, chain
 from solera.ops.fold import per_model, spread, total
+from solera.ops.masks import one_of, stands_out
 from solera.registry import PerModel, Range, Weight, method
 from solera.types import DELTA, ELEMENT, NumericClass
 
@@ -95,7 +94,8 @@ def tall_mask(task: Annotated[int, Range(0)] = 0, *, threshold: Threshold = 0.4)
         BadParameter: there is no such model.
 
     Differs:
-        The paper keeps the sum once and the masks of all tasks; here one rebuilt model is written.
+        The paper keeps the sum once and the masks of all tasks: `solera pack make --method tall_mask` does, and that
+        pack is the masks' artefact. Here one rebuilt model is written.
 
     Example:
         >>> import torch
@@ -133,19 +133,3 @@ def mask_sum(task: int, threshold: float) -> Step:
         return stack.reduced(torch.where(stands_out(own, added, threshold), added, 0.0))
 
     return Step("mask_sum", apply, parameters={"task": task, "threshold": threshold})
-
-
-def stands_out(values: Tensor, added: Tensor, threshold: Tensor | float) -> Tensor:
-    """Where values are larger than the threshold times the rest of the sum."""
-    return values.abs() > threshold * (added - values).abs()
-
-
-def one_of(values: Tensor, task: int) -> Tensor:
-    """The operand of one task.
-
-    Raises:
-        BadParameter: there is no such operand.
-    """
-    if task >= values.shape[0]:
-        raise BadParameter("`task` is no model.", got=task, want=f"0 to {values.shape[0] - 1}")
-    return values[task]
