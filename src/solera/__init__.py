@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from solera.inference.routed.registering import announce
 from solera.version import __version__
 
 if TYPE_CHECKING:
     from solera.app import MergeReport, check, load, load_into, merge, merge_tensors, plan, save
     from solera.errors import SoleraError
+    from solera.inference.tokens import merged_tokens
     from solera.recipe import Recipe
     from solera.registry import PerModel, Range, method
     from solera.registry import cards as methods
@@ -29,7 +31,9 @@ _HOMES = {
     "save": "solera.app",
     "merge_tensors": "solera.app",
     "load_into": "solera.app",
+    "load_pack": "solera.inference.routed",
     "methods": "solera",
+    "merged_tokens": "solera.inference.tokens",
     "MergeReport": "solera.app",
     "Recipe": "solera.recipe",
     "method": "solera.registry",
@@ -48,8 +52,10 @@ __all__ = [
     "check",
     "load",
     "load_into",
+    "load_pack",
     "merge",
     "merge_tensors",
+    "merged_tokens",
     "method",
     "methods",
     "plan",
@@ -71,3 +77,6 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """The public names."""
     return __all__
+
+
+announce()  # so that transformers loads packs, whenever it is imported

@@ -19,10 +19,12 @@ from solera.cli import (
     machine,
     merging,
     models,
+    moe,
     publishing,
     recipes,
     searching,
     testbeds,
+    tokens,
 )
 
 app = typer.Typer(
@@ -59,6 +61,7 @@ app.command("plan", rich_help_panel=_MERGE, context_settings=_COLLECT)(merging.p
 app.command("check", rich_help_panel=_MERGE)(recipes.check)
 app.command("methods", rich_help_panel=_MERGE)(recipes.methods)
 app.add_typer(lora.app, name="lora", rich_help_panel=_MERGE)
+app.add_typer(moe.app, name="moe", rich_help_panel=_MERGE)
 app.command("analyze", rich_help_panel=_LOOK)(analyzing.analyze)
 app.command("align", rich_help_panel=_MERGE)(aligning.align)
 app.command("inspect", rich_help_panel=_LOOK)(models.inspect)
@@ -72,6 +75,7 @@ app.command("bench", rich_help_panel=_MEASURE)(evaluating.bench)
 app.add_typer(searching.app, name="search", rich_help_panel=_MEASURE)
 app.add_typer(catalog.app, name="catalog", rich_help_panel=_MORE)
 learning.app.command("depth")(depth.depth)
+app.add_typer(tokens.app, name="tokens", rich_help_panel=_MORE)
 app.add_typer(learning.app, name="learn", rich_help_panel=_MEASURE)
 app.command("push", rich_help_panel=_MORE)(publishing.push)
 app.command("doctor", rich_help_panel=_MORE)(machine.doctor)
