@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from solera.app.loading import load, save
     from solera.app.machine import doctor
     from solera.app.merging import merge
+    from solera.app.pack_looking import pack_inspect, pack_unpack, pack_verify
+    from solera.app.pack_making import pack_make
+    from solera.app.pack_report import PackMake, PackReport
+    from solera.app.moe import ExpertMerge, moe_merge, moe_prune
+    from solera.app.moe_inspecting import moe_inspect
+    from solera.app.moe_report import ExpertReport
+    from solera.app.moe_upcycling import Upcycle, moe_upcycle
     from solera.app.pushing import push
     from solera.app.report import MergeReport
     from solera.app.swapping import load_into
@@ -33,6 +40,13 @@ _HOMES = {
     "Extraction": "app.extracting",
     "lora_extract": "app.extracting",
     "merge": "app.merging",
+    "ExpertMerge": "app.moe",
+    "moe_merge": "app.moe",
+    "moe_prune": "app.moe",
+    "moe_inspect": "app.moe_inspecting",
+    "ExpertReport": "app.moe_report",
+    "Upcycle": "app.moe_upcycling",
+    "moe_upcycle": "app.moe_upcycling",
     "plan": "plan",
     "MergeReport": "app.report",
     "check": "app.checking",
@@ -42,6 +56,12 @@ _HOMES = {
     "inspect": "app.inspecting",
     "diff": "app.comparing",
     "doctor": "app.machine",
+    "PackMake": "app.pack_report",
+    "PackReport": "app.pack_report",
+    "pack_inspect": "app.pack_looking",
+    "pack_make": "app.pack_making",
+    "pack_unpack": "app.pack_looking",
+    "pack_verify": "app.pack_looking",
     "push": "app.pushing",
     "try_out": "app.trying",
     "LiveMerge": "app.live",
@@ -53,9 +73,12 @@ _HOMES = {
 __all__ = [
     "AdapterMerge",
     "AlignReport",
+    "ExpertMerge",
+    "ExpertReport",
     "Extraction",
     "LiveMerge",
     "MergeReport",
+    "Upcycle",
     "align",
     "check",
     "continued",
@@ -70,6 +93,10 @@ __all__ = [
     "merge",
     "merge_live",
     "merge_tensors",
+    "moe_inspect",
+    "moe_merge",
+    "moe_prune",
+    "moe_upcycle",
     "plan",
     "push",
     "save",

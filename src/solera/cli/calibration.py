@@ -22,8 +22,8 @@ def testbed_batches(built: Built, task: str, cut: Cut, part: Part = "train") -> 
     """Labelled inputs of one task of a testbed.
 
     Args:
-        built: a finished testbed with trained experts on labelled data: vision-8 or lm-6.
-        task: a task that has an expert.
+        built: a finished testbed with labelled data: vision-8, lm-6 or moe-8.
+        task: a task that has an expert; of moe-8, one that its models were trained on.
         cut: how much is taken.
         part: inputs for training; or those that models are tuned or judged on, for methods that use no labels.
 
@@ -32,8 +32,9 @@ def testbed_batches(built: Built, task: str, cut: Cut, part: Part = "train") -> 
     """
     if built.name not in _MAKERS:
         raise BadParameter("The testbed has no calibration data.", got=built.name, want=", ".join(_MAKERS))
-    if task not in built.experts:
-        raise UnknownName(f"{built.name} has no expert for `{task}`.", fix=nearest(task, built.experts))
+    known = built.experts or _jobs(built)
+    if task not in known:
+        raise UnknownName(f"{built.name} has no expert for `{task}`.", fix=nearest(task, known))
     return _MAKERS[built.name](built, task, cut, part)
 
 
@@ -71,6 +72,13 @@ def _images(built: Built, task: str, cut: Cut, part: Part) -> list[Batch]:
     return [Batch({"pixel_values": shown}, right, view.logits) for shown, right in pairs]
 
 
+def _jobs(built: Built) -> Mapping[str, Path]:
+    """Tasks of a testbed whose models are trained on all of them."""
+    from solera.testbeds.language.sizes import sizes
+
+    return dict.fromkeys(sizes(built.size).jobs, built.base)
+
+
 def _sentences(built: Built, task: str, cut: Cut, part: Part) -> list[Batch]:
     """Questions and answers of items; what is asked is no label."""
     import torch
@@ -82,7 +90,7 @@ def _sentences(built: Built, task: str, cut: Cut, part: Part) -> list[Batch]:
     from solera.testbeds.language.sizes import sizes
 
     pairs = examples(sizes(built.size).jobs[task].asked, part, cut.samples, seeded(f"{built.seed}/calibration"))
-    rows = encoded(tokenizer_of(built.experts[task]), pairs)
+    rows = encoded(tokenizer_of(built.experts.get(task, built.base)), pairs)
     found = []
     for i in range(0, len(rows), cut.batch):
         batch = padded(rows[i : i + cut.batch])
@@ -92,4 +100,4 @@ def _sentences(built: Built, task: str, cut: Cut, part: Part) -> list[Batch]:
     return found
 
 
-_MAKERS: Mapping[str, Callable[..., list[Batch]]] = {"vision-8": _images, "lm-6": _sentences}
+_MAKERS: Mapping[str, Callable[..., list[Batch]]] = {"vision-8": _images, "lm-6": _sentences, "moe-8": _sentences}

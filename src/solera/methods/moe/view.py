@@ -79,8 +79,10 @@ class Mixed:
         return out
 
     def cost_bytes(self, start: int, stop: int) -> int:
-        """Sum over the parts."""
-        return sum(part.cost_bytes(start, stop) for part in self.parts)
+        """Sum over the parts; a part that is reordered is read whole."""
+        whole, moved = (0, self.spec.numel), self.moved or (None,) * len(self.parts)
+        spans = ((start, stop) if each is None or stop <= start else whole for each in moved)
+        return sum(part.cost_bytes(*span) for part, span in zip(self.parts, spans, strict=True))
 
     def _part(self, k: int, reader: ByteReader, start: int, stop: int) -> Tensor:
         moved = self.moved[k] if self.moved else None
