@@ -18,6 +18,7 @@ from solera.version import __version__
 if TYPE_CHECKING:
     from solera.app import MergeReport, check, load, load_into, merge, merge_tensors, plan, save
     from solera.errors import SoleraError
+    from solera.inference.routed import load_pack
     from solera.inference.tokens import merged_tokens
     from solera.recipe import Recipe
     from solera.registry import PerModel, Range, method

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from solera.app.loading import load, save
     from solera.app.machine import doctor
     from solera.app.merging import merge
-    from solera.app.pack_looking import pack_inspect, pack_unpack, pack_verify
-    from solera.app.pack_making import pack_make
-    from solera.app.pack_report import PackMake, PackReport
     from solera.app.moe import ExpertMerge, moe_merge, moe_prune
     from solera.app.moe_inspecting import moe_inspect
     from solera.app.moe_report import ExpertReport
     from solera.app.moe_upcycling import Upcycle, moe_upcycle
+    from solera.app.pack_looking import pack_inspect, pack_unpack, pack_verify
+    from solera.app.pack_making import pack_make
+    from solera.app.pack_report import PackMake, PackReport
     from solera.app.pushing import push
     from solera.app.report import MergeReport
     from solera.app.swapping import load_into
