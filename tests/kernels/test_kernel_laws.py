@@ -227,7 +227,7 @@ def test_what_does_not_fit_half_is_named(loops: str) -> None:
     "case", [of("ties", density=0.2), of("breadcrumbs", per="tensor"), of("sce", select_topk=0.1)], ids=label
 )
 def test_a_bracket_that_holds_saves_a_pass(case: Case, loops: str) -> None:
-    n = 4 * CELL
+    n = 4 * CELL + 13  # groups of sixteen, and a rest
     blocks, facts = make(3, n, [BF16] * 4), facts_for(n, 3)
     one = kernel_of(case, 3).passes[0]
     cuts = [[b[low : low + CELL] for b in blocks] for low in range(0, n, CELL)]
@@ -245,6 +245,11 @@ def test_a_bracket_that_holds_saves_a_pass(case: Case, loops: str) -> None:
     exact = one.finish(1, state)
     assert settled == exact
     assert one.settled(over(cuts, aim=tuple(((0, 0),) * len(row) for row in exact))) is None
+    cuts[0][1][700] = cuts[4][2][11] = FORMATS[BF16].infinite
+    held = one.init(0, None, aim=one.guess(over(cuts[1:2], aim=Small())))
+    for i, place in ((0, 700), (4, 11)):
+        found = one.add(held, cuts[i][0], cuts[i][1:], [BF16] * 4, (), i * CELL, facts)
+        assert found == Bad(i // 4, i * CELL + place)
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, CELL])

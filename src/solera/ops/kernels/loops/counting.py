@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit
 
 from solera.ops.kernels.loops.divergence import importance
-from solera.ops.kernels.loops.numbers import OPTIONS, bits_of
+from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, wide
+from solera.ops.kernels.loops.sifting import bracketed, count_changes, plain_changes
 from solera.ops.kernels.loops.steps import models_of, prepare, tile_of, variance, votes
 
 
@@ -44,38 +45,6 @@ def tally(row, places, upper, zeros):
 
 
 @njit(**OPTIONS)
-def bracketed(row, sizes, words, flags, ends, counts, found):
-    """Keep what lies between the ends in `found`, and count what lies below and at them; returns (kept, zeros).
-
-    Few are kept, so eight at a time are looked at together (`flags` are the bytes of `words`) and mostly passed.
-    """
-    n = row.shape[0]
-    low, high = np.int32(ends[0]), np.int32(ends[1])
-    under, first, last, none = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
-    for i in range(n):
-        size = bits_of(row[i]) & np.int32(0x7FFFFFFF)
-        sizes[i] = size
-        under += np.int32(1) if size < low else np.int32(0)
-        first += np.int32(1) if size == low else np.int32(0)
-        last += np.int32(1) if size == high else np.int32(0)
-        none += np.int32(1) if size == 0 else np.int32(0)
-        flags[i] = np.uint8(1) if (size > low) & (size < high) else np.uint8(0)
-    counts[0] += under
-    counts[1] += first
-    counts[2] += last if high > low else np.int32(0)
-    for i in range(n, (n + 7) // 8 * 8):
-        flags[i] = np.uint8(0)
-    kept = 0
-    for at in range((n + 7) // 8):
-        if words[at] != 0:
-            for i in range(8 * at, 8 * at + 8):
-                if flags[np.uint64(i)] != 0:
-                    found[kept] = sizes[np.uint64(i)]
-                    kept += 1
-    return kept, none
-
-
-@njit(**OPTIONS)
 def inside(sizes, first, lower):
     """Count by lower bits what falls into the buckets [first, first + len(lower))."""
     width = np.uint32(lower.shape[0])
@@ -88,6 +57,7 @@ def inside(sizes, first, lower):
 @njit(**OPTIONS)
 def count(n, start, reading, program, of, upper, zeros):
     """Histogram of magnitudes, a row per model (or one row of what is `derived`); returns whether all is finite."""
+    wide()
     models, tile = models_of(reading), tile_of(program[6])
     T = np.empty((models, tile), np.float32)
     base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
@@ -105,6 +75,7 @@ def count(n, start, reading, program, of, upper, zeros):
 @njit(**OPTIONS)
 def gather(n, start, reading, program, of, found):
     """Bits of the magnitudes, (rows, n); returns whether all input is finite."""
+    wide()
     models, tile = models_of(reading), tile_of(program[6])
     T = np.empty((models, tile), np.float32)
     base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
@@ -123,11 +94,12 @@ def gather(n, start, reading, program, of, found):
 @njit(**OPTIONS)
 def count_bracket(n, start, reading, program, of, ends, counts, zeros, room, filled):
     """What lies between `ends` (rows, brackets, 2), below and at them; returns whether all input is finite."""
+    wide()
+    if of == 0 and program[0].shape[0] == 0 and plain_changes(reading):
+        return count_changes(n, reading, ends, counts, zeros, room, filled)
     models, tile = models_of(reading), tile_of(program[6])
     T = np.empty((models, tile), np.float32)
     base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
-    sizes, words = np.empty(tile, np.int32), np.empty(tile // 8 + 1, np.uint64)
-    flags = words.view(np.uint8)
     for at in range(0, n, tile):
         m = min(tile, n - at)
         if not prepare(T, base, one, two, at, m, start, reading, program):
@@ -137,7 +109,7 @@ def count_bracket(n, start, reading, program, of, ends, counts, zeros, room, fil
             row, none = two[:m] if of > 0 else T[k, :m], 0
             for b in range(ends.shape[1]):
                 free = room[k, b, filled[k, b] :]
-                kept, none = bracketed(row, sizes, words, flags, ends[k, b], counts[k, b], free)
+                kept, none = bracketed(row, ends[k, b], counts[k, b], free)
                 filled[k, b] += kept
             zeros[k] += none
     return True

@@ -36,6 +36,20 @@ pointer_f = _pointer(types.float32)
 
 
 @intrinsic
+def wide(typingctx: Any) -> Any:  # noqa: ARG001
+    """Let the loops of the calling function use the widest vectors: with AVX-512, LLVM keeps to half of them.
+
+    llvmlite checks names that are added to a function's attributes, and knows only those without a value.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.none(), build
+
+
+@intrinsic
 def of_brain(typingctx: Any, bits: Any) -> Any:  # noqa: ARG001
     """bfloat16 bits as float32."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from solera.ops.kernels.loops.numbers import OPTIONS, bits_of
+from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, wide
 
 DIGIT = 11
 """Bits that one pass sorts by."""
@@ -203,6 +203,7 @@ def drop_by_rank(values, row, start, key, slope, offset, inverse):
 @njit(**OPTIONS)
 def thin(part, ranks, start, key, slope, offset, inverse):
     """Draw for every entry of a row."""
+    wide()
     first = np.uint64(start + 1) * np.uint64(0x9E3779B97F4A7C15) + key
     for i in range(part.shape[0]):
         share = np.float64(ranks[i]) * slope + offset

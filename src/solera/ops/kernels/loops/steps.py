@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from solera.ops.kernels.loops.numbers import OPTIONS, TILE
+from solera.ops.kernels.loops.numbers import OPTIONS, TILE, wide
 from solera.ops.kernels.loops.ranks import drop_by_rank, keep_row_band
 from solera.ops.kernels.loops.reading import load
 
@@ -36,6 +36,7 @@ def keep_between(row, low, high):
 @njit(**OPTIONS)
 def drop(row, start, key, bar, divisor):
     """Zero what is not drawn, divide the rest."""
+    wide()
     first = np.uint64(start + 1) * np.uint64(0x9E3779B97F4A7C15) + key
     for i in range(row.shape[0]):
         mixed = first + np.uint64(i) * np.uint64(0x9E3779B97F4A7C15)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from solera.ops.kernels.loops.halving import above, tree_of
-from solera.ops.kernels.loops.numbers import CELL, OPTIONS, TILE
+from solera.ops.kernels.loops.numbers import CELL, OPTIONS, TILE, wide
 from solera.ops.kernels.loops.reading import load
 from solera.ops.kernels.loops.steps import models_of, run
 
@@ -17,6 +17,7 @@ from solera.ops.kernels.loops.steps import models_of, run
 @njit(**OPTIONS)
 def fill(cell, T, base, one, two, begin, length, start, reading, program, stops):
     """The stream of one cell as it is after each of `stops`; returns whether all input is finite."""
+    wide()
     tile = T.shape[1]
     for at in range(begin, begin + length, tile):
         m = min(tile, begin + length - at)

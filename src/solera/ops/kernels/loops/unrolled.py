@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2
+from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2, wide
 from solera.ops.kernels.loops.reading import narrow, widen
 
 INFINITE = np.int32(0x7F800000)
@@ -22,6 +22,7 @@ NONE, ONE = np.float32(0), np.float32(1)
 
 @njit(**OPTIONS)
 def add_1(n, reading, weights, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -66,6 +67,7 @@ def add_1(n, reading, weights, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def elect_1(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -115,6 +117,7 @@ def elect_1(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 @njit(**OPTIONS)
 def changed_1(n, reading, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -145,6 +148,7 @@ def changed_1(n, reading, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def add_2(n, reading, weights, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -194,6 +198,7 @@ def add_2(n, reading, weights, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def elect_2(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -250,6 +255,7 @@ def elect_2(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 @njit(**OPTIONS)
 def changed_2(n, reading, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -283,6 +289,7 @@ def changed_2(n, reading, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def add_3(n, reading, weights, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -337,6 +344,7 @@ def add_3(n, reading, weights, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def elect_3(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -400,6 +408,7 @@ def elect_3(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 @njit(**OPTIONS)
 def changed_3(n, reading, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -436,6 +445,7 @@ def changed_3(n, reading, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def add_4(n, reading, weights, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -495,6 +505,7 @@ def add_4(n, reading, weights, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -565,6 +576,7 @@ def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 @njit(**OPTIONS)
 def changed_4(n, reading, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -604,6 +616,7 @@ def changed_4(n, reading, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def add_5(n, reading, weights, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -668,6 +681,7 @@ def add_5(n, reading, weights, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -745,6 +759,7 @@ def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 @njit(**OPTIONS)
 def changed_5(n, reading, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -787,6 +802,7 @@ def changed_5(n, reading, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def add_6(n, reading, weights, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -856,6 +872,7 @@ def add_6(n, reading, weights, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -940,6 +957,7 @@ def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 @njit(**OPTIONS)
 def changed_6(n, reading, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -985,6 +1003,7 @@ def changed_6(n, reading, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def add_7(n, reading, weights, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -1059,6 +1078,7 @@ def add_7(n, reading, weights, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -1150,6 +1170,7 @@ def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 @njit(**OPTIONS)
 def changed_7(n, reading, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -1198,6 +1219,7 @@ def changed_7(n, reading, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def add_8(n, reading, weights, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -1277,6 +1299,7 @@ def add_8(n, reading, weights, scalars, target, target_kind, target_size):
 
 @njit(**OPTIONS)
 def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
@@ -1375,6 +1398,7 @@ def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 @njit(**OPTIONS)
 def changed_8(n, reading, scalars, target, target_kind, target_size):
+    wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     tile = np.empty(TILE, np.float32)
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]

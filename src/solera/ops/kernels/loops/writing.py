@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from solera.ops.kernels.loops.divergence import importance
-from solera.ops.kernels.loops.numbers import OPTIONS
+from solera.ops.kernels.loops.numbers import OPTIONS, wide
 from solera.ops.kernels.loops.reading import narrow
 from solera.ops.kernels.loops.steps import models_of, prepare, scale, tile_of
 
@@ -144,6 +144,7 @@ def finish(result, ends, base, delta):
 @njit(**OPTIONS)
 def write(n, start, reading, program, ends, target, target_kind, target_size):
     """Merge elements [0, n) of a block. Returns 0; 1 for an input that is not finite, 2 for one that does not fit."""
+    wide()
     row = program[6]
     tile = tile_of(row)
     T = np.empty((models_of(reading), tile), np.float32)
