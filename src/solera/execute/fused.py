@@ -21,9 +21,10 @@ from solera.execute.faults import not_finite, too_large
 from solera.execute.kinship import SAMPLE
 from solera.execute.sampling import RUN, runs
 from solera.ops.kernels import Bad, Bound, FusedKernel, Leaf, SummaryPass
+from solera.ops.kernels.brackets import Bracket
 from solera.ops.kernels.engine import compiled
 from solera.ops.kernels.formats import raw, widen
-from solera.ops.kernels.ranking import SMALL, Bracket, Small
+from solera.ops.kernels.ranking import SMALL, Small
 from solera.plan.chains import is_short, kernel_of
 from solera.plan.tasks import Expr, LeafTask, Read
 from solera.types import DType, Grain, Scope
@@ -141,24 +142,36 @@ class FusedRun:
         found = pass_.settled(self.fold(pass_.step, pass_.init(0, None, aim=aim))) if aim else None
         return found, 0 if found is None else 2
 
+    @property
+    def fetches(self) -> bool:
+        """Whether an operand lies across a network."""
+        return any("://" in r.source.path for r in self.leaf.reads if isinstance(r.source, FileRange))
+
     def _guess(self, pass_: SummaryPass) -> Bracket:
         """Where a sample says that the thresholds lie; nothing where it holds what is not finite, or would be fetched.
 
         Over a network, a thousand short runs cost more than a pass.
         """
-        if not self.held and any("://" in r.source.path for r in self.leaf.reads if isinstance(r.source, FileRange)):
+        if not self.held and self.fetches:
             return ()
         state = pass_.init(0, None, aim=Small())
-        sample = self._sampled()
-        base, blocks = (sample[0], sample[1:]) if self.leaf.based else (None, sample)
-        bad = pass_.add(state, base, blocks, self.leaf.dtypes, self.finish(pass_.step), 0, self.leaf.facts)
-        return () if bad is not None else pass_.guess(state)
+        return pass_.guess(state, RUN) if self.sample(pass_, state, runs(self.leaf.task.numel)) else ()
 
-    def _sampled(self) -> list[Block]:
+    def sample(self, pass_: SummaryPass, state: Any, starts: NDArray[np.int64]) -> bool:
+        """Fold the runs that begin at `starts` in; False where one holds what is not finite."""
+        sample = self._sampled(starts)
+        base, blocks = (sample[0], sample[1:]) if self.leaf.based else (None, sample)
+        return pass_.add(state, base, blocks, self.leaf.dtypes, self.finish(pass_.step), 0, self.leaf.facts) is None
+
+    def _sampled(self, starts: NDArray[np.int64]) -> list[Block]:
         """Runs of every operand, one after another."""
-        starts, dtypes = runs(self.leaf.task.numel), self.leaf.dtypes
+        numel, dtypes = self.leaf.task.numel, self.leaf.dtypes
         if not self.held:
-            return [np.concatenate([self._bytes(r, int(s), int(s) + RUN) for s in starts]) for r in self.leaf.reads]
+            ends = np.minimum(starts + RUN, numel)
+            return [
+                np.concatenate([self._bytes(r, int(s), int(e)) for s, e in zip(starts, ends, strict=True)])
+                for r in self.leaf.reads
+            ]
         windows = (
             sliding_window_view(data, RUN * d.itemsize)[starts * d.itemsize]
             for data, d in zip(self.held, dtypes, strict=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ from solera.execute.chunks import chunks_of, missing, write_chunk
 from solera.execute.job import Job, Piece, Progress, Row, Sweep
 from solera.execute.makers import maker_for
 from solera.execute.places import Place
+
+AHEAD = 32
+"""Items per worker that may be under way: what the later ones give waits for the first, in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +50,39 @@ class Threads:
             return
         pool = ThreadPoolExecutor(self.count)
         try:
-            futures = [pool.submit(_unless_stopped, job, work, item) for item in items]
-            _await(job, futures)
-            yield from (future.result() for future in futures)
+            ahead: deque[Future[Any]] = deque()
+            for item in items:
+                ahead.append(pool.submit(_unless_stopped, job, work, item))
+                if len(ahead) >= AHEAD * self.count:
+                    yield _result(ahead)
+            while ahead:
+                yield _result(ahead)
         finally:
             job.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             job.stop.clear()
 
 
-def _await(job: Job, futures: Sequence[Future[Any]]) -> None:
-    """Wait for all; the first failure stops the rest and is raised."""
-    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    for future in done:
-        if (error := future.exception()) is not None:
-            job.stop.set()
-            raise error
+def _result(ahead: deque[Future[Any]]) -> Any:
+    """What the first one gives. Where one failed, the others were stopped: its error is the one that counts."""
+    first = ahead.popleft()
+    try:
+        return first.result()
+    except Interrupted:
+        for other in ahead:
+            if other.done() and not isinstance(error := other.exception(), Interrupted) and error is not None:
+                raise error from None
+        raise
 
 
 def _unless_stopped(job: Job, work: Callable[[Any], Any], item: Any) -> Any:
     if job.stop.is_set():
         raise Interrupted("stopped.")
-    return work(item)
+    try:
+        return work(item)
+    except BaseException:
+        job.stop.set()
+        raise
 
 
 def _write(job: Job, piece: Piece, progress: Progress) -> Iterator[Row]:

@@ -17,13 +17,13 @@ from solera.execute.announcing import announce
 from solera.execute.artefacts import Artefact, emitted
 from solera.execute.budget import spent, under_budget
 from solera.execute.engine import Engine
-from solera.execute.job import Backend, Job, Listener, Progress, Sweep
+from solera.execute.job import Backend, Job, Listener, Progress
 from solera.execute.journal import Journal, Past
 from solera.execute.local import Threads
-from solera.execute.makers import makers_for, summary_of
 from solera.execute.places import Place, Record
+from solera.execute.sweeping import sweep
 from solera.plan.cost import Shape
-from solera.plan.tasks import Plan, PopulationStage
+from solera.plan.tasks import Plan
 from solera.types import Event
 
 
@@ -125,23 +125,9 @@ def _sweep_all(job: Job, listener: Listener) -> int:
         listener(
             Event("started", f"summary {number + 1} of {len(job.plan.stages)}", f"over {len(stage.tasks)} tensors")
         )
-        job.engine.populations[key] = _sweep(job, stage, listener)
+        job.engine.populations[key] = sweep(job, stage, listener)
         job.journal.summary(number, stage.rounds, job.engine.populations[key])
     return resumed
-
-
-def _sweep(job: Job, stage: PopulationStage, listener: Listener) -> Any:
-    makers = makers_for(job.engine, stage.tasks)
-    summary = summary_of(stage, makers)
-    result: Any = None
-    for round_ in range(summary.rounds):
-        progress = Progress(listener, stage.rounds * sum(t.numel for t in stage.tasks), "summary")
-        announce(job.engine.reader, job.plan, stage.tasks)
-        state = summary.init(round_, result)
-        for part in job.backend.states(job, Sweep(stage, makers, summary, round_, result), progress):
-            state = summary.merge(state, part)
-        result = summary.finish(round_, state)
-    return result
 
 
 def _write_all(job: Job, listener: Listener, resumed: int) -> Outcome:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from solera.ops.kernels.brackets import Bracket
 from solera.ops.kernels.operands import Bad, Block, bad_input, inputs_of
 from solera.ops.kernels.passes import CountsFold, Fold, SumsFold
 from solera.ops.kernels.program import Op, Unit, pack
-from solera.ops.kernels.ranking import Aim, Bracket, OrderFold
+from solera.ops.kernels.ranking import Aim, OrderFold
 from solera.ops.kernels.recipe import CellSums, Found, LeafFacts, Order, Recipe, Then, Wanted
 from solera.types import DType, Scope
 
@@ -57,7 +58,7 @@ class SummaryPass:
 
         Args:
             round_: from 0 on.
-            previous: None in round 0.
+            previous: in round 0 None, or a bracket as in `aim`.
             aim: for a first round that ranks: a bracket from `guess`, or `Small()`. See `settled`.
         """
         folds = self._folds()
@@ -114,9 +115,14 @@ class SummaryPass:
             return state.found, state.fold.finish(0, state.inner)
         return state.fold.finish(round_, state.inner)
 
-    def guess(self, state: State) -> Bracket:
-        """A bracket for `init`, from a first round over a sample (aim: `Small()`); empty where nothing is ranked."""
-        return state.fold.guess(state.inner) if isinstance(state.fold, OrderFold) else ()
+    def guess(self, state: State, run: int = 1) -> Bracket:
+        """A bracket for `init`, from a first round over a sample (aim: `Small()`); empty where nothing is ranked.
+
+        Args:
+            state: of the sample.
+            run: elements of it that lay side by side.
+        """
+        return state.fold.guess(state.inner, run) if isinstance(state.fold, OrderFold) else ()
 
     def settled(self, state: State) -> Found | None:
         """What round 1 would find, if round 0 had an aim and met it; else None."""

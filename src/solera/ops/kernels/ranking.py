@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solera.ops.kernels import engine
+from solera.ops.kernels.brackets import Bracket, Bracketed, float_of
 from solera.ops.kernels.program import Inputs, Packed, Unit
 from solera.ops.kernels.recipe import Order
 
@@ -18,9 +19,6 @@ BUCKETS, INSIDE = 1 << 15, 1 << 16
 FULL = 1 << 31
 """Elements after which 32-bit counts are carried over."""
 _ZERO, _BEYOND = -1, -2
-
-Bracket = tuple[tuple[tuple[int, int], ...], ...]
-"""For every row and rank, the bits of two magnitudes, between which it is to be found."""
 
 Ranks = Callable[[int, int, int], tuple[int, ...]]
 """(row, elements, elements that are not zero) -> wanted positions, 0 being the smallest."""
@@ -38,9 +36,6 @@ SMALL = 1 << 16
 
 DOUBT = 6.0
 """Half the width of a bracket, in standard deviations of a sample's rank."""
-
-CROWDED = 4
-"""A bracket that keeps more than one in so many numbers is given up."""
 
 
 @dataclass(slots=True)
@@ -69,67 +64,6 @@ class Upper:
         """All counts, (rows, buckets)."""
         counts: NDArray[np.int64] = self.total + self.upper.sum(1, dtype=np.int64)
         return counts
-
-
-@dataclass(slots=True)
-class Bracketed:
-    """What brackets hold, for every row and bracket.
-
-    Counts of what lies below, at the lower and at the upper end (where many may be equal); bits of what lies between.
-    """
-
-    bracket: Bracket
-    elements: int = 0
-    kept: int = 0
-    ends: NDArray[np.int64] = field(init=False)
-    counts: NDArray[np.int64] = field(init=False)
-    zeros: NDArray[np.int64] = field(init=False)
-    inside: list[list[list[NDArray[np.int32]]]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        rows, ranks = len(self.bracket), len(self.bracket[0])
-        self.ends = np.array(self.bracket, np.int64).reshape(rows, ranks, 2)
-        self.counts = np.zeros((rows, ranks, 3), np.int64)
-        self.zeros = np.zeros(rows, np.int64)
-        self.inside = [[[] for _ in range(ranks)] for _ in range(rows)]
-
-    def keep(self, room: NDArray[np.int32], filled: NDArray[np.int64]) -> None:
-        """Take what one block put between the ends: room (rows, brackets, elements), the first `filled` of each."""
-        self.kept += int(filled.sum())
-        for row, lists in enumerate(self.inside):
-            for b, found in enumerate(lists):
-                found.append(room[row, b, : filled[row, b]].copy())
-
-    @property
-    def lost(self) -> bool:
-        """Whether the brackets hold so much that counting is better: the sample was none."""
-        return self.kept > SMALL + self.elements // CROWDED
-
-    def join(self, other: Bracketed) -> None:
-        """Add what another state found with the same brackets."""
-        for name in ("elements", "kept", "counts", "zeros"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.inside = [
-            [a + b for a, b in zip(*rows, strict=True)] for rows in zip(self.inside, other.inside, strict=True)
-        ]
-
-    def value(self, row: int, rank: int) -> float | None:
-        """The magnitude at a rank; None where no bracket holds it."""
-        if rank < 0:
-            return 0.0
-        if rank >= self.elements:
-            return math.inf
-        for b, (low, high) in enumerate(self.ends[row]):
-            below, at_low, at_high = self.counts[row, b]
-            between = np.concatenate([*self.inside[row][b], np.empty(0, np.int32)])
-            place = rank - int(below) - int(at_low)
-            if -at_low <= place < 0:
-                return _float(low)
-            if 0 <= place < between.size:
-                return _float(np.partition(between, place)[place])
-            if between.size <= place < between.size + at_high:
-                return _float(high)
-        return None
 
 
 @dataclass(slots=True)
@@ -170,12 +104,15 @@ class Gathered:
         found = bits.view(np.float32)
         return tuple(0.0 if rank < 0 else math.inf if rank >= bits.size else float(found[rank]) for rank in wanted)
 
-    def around(self, row: int, ranks: Ranks) -> tuple[tuple[int, int], ...]:
-        """Bits of magnitudes on both sides of the ranks that are wanted of a row, as far off as a sample may err."""
-        bits = np.sort(self._row(row))
-        n = bits.size
+    def around(self, row: int, ranks: Ranks, run: int) -> tuple[tuple[int, int], ...]:
+        """Bits of magnitudes on both sides of the ranks that are wanted of a row, as far off as a sample may err.
+
+        Neighbours are alike: how far it may err is read from how much its runs of `run` elements differ.
+        """
+        came = self._row(row)
+        bits, n = np.sort(came), came.size
         wanted = ranks(row, n, int(np.count_nonzero(bits)))
-        off = [int(DOUBT * math.sqrt(max(rank, 1) * max(n - rank, 1) / n)) + 2 for rank in wanted]
+        off = [int(DOUBT * _doubt(came, bits[min(max(rank, 0), n - 1)], run)) + 2 for rank in wanted]
         ends = [(max(rank - d, 0), min(rank + d, n - 1)) for rank, d in zip(wanted, off, strict=True)]
         return tuple((int(bits[min(low, n - 1)]), int(bits[max(high, 0)])) for low, high in ends)
 
@@ -193,7 +130,7 @@ class OrderFold:
 
     def init(self, round_: int, previous: Any, aim: Aim = ()) -> Upper | Lower | Bracketed | Gathered:
         """Empty state; with a bracket, or for a small tensor, that of a pass which may find all at once."""
-        rows = 1 if self.wants.of else self.models
+        rows, aim = 1 if self.wants.of else self.models, aim or ((previous or ()) if round_ == 0 else ())
         if round_ == 0 and aim:
             return Gathered(rows) if isinstance(aim, Small) else Bracketed(aim)
         return Upper(rows) if round_ == 0 else Lower(previous)
@@ -245,9 +182,9 @@ class OrderFold:
         )
         return None if any(value is None for values in found for value in values) else found
 
-    def guess(self, state: Gathered) -> Bracket:
+    def guess(self, state: Gathered, run: int = 1) -> Bracket:
         """A bracket from a sample: every rank lies between its ends, unless the sample misleads."""
-        return tuple(state.around(row, self.wants.ranks) for row in range(state.rows))
+        return tuple(state.around(row, self.wants.ranks, run) for row in range(state.rows))
 
     def _places(self, state: Upper) -> tuple[tuple[tuple[int, int], ...], ...]:
         below = state.counts().cumsum(1)
@@ -277,12 +214,17 @@ def _bracketed(given: tuple[Inputs, Packed, int, int], state: Bracketed) -> bool
     return fine
 
 
-def _float(bits: int) -> float:
-    return float(np.array(bits, np.int32).view(np.float32))
+def _doubt(came: NDArray[np.int32], bar: int, run: int) -> float:
+    """Standard deviation of how many of a sample lie below a bar, from its runs."""
+    n = came.size
+    whole = (came[: n // run * run] < bar).reshape(-1, run).sum(1)
+    share = min(max(float((came < bar).mean()), 1 / n), 1 - 1 / n)
+    apart = float(whole.std()) * math.sqrt(n / run) if whole.size > 1 else 0.0
+    return max(apart, math.sqrt(n * share * (1 - share)))
 
 
 def _value(tables: Any, row: int, bucket: int, rank: int) -> float:
     if bucket < 0:
         return 0.0 if bucket == _ZERO else math.inf
     lower, _ = _bucket(tables[row, bucket].cumsum(), rank)
-    return _float(bucket << 16 | lower)
+    return float_of(bucket << 16 | lower)
