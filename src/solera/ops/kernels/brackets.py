@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,8 +59,7 @@ class Bracketed:
         """Count what came."""
         for row, lists in enumerate(self.inside):
             for b, found in enumerate(lists):
-                came = np.concatenate([*found, np.empty(0, np.int32)])
-                self.tables[row][b] = joined(self.tables[row][b], (came, np.ones(came.size, np.int64)))
+                self.tables[row][b] = joined(self.tables[row][b], counted(found))
                 found.clear()
         self.pending = 0
 
@@ -101,17 +101,22 @@ class Bracketed:
         return None
 
 
+def counted(found: Sequence[NDArray[np.int32]]) -> Counted:
+    """Numbers as a table."""
+    numbers, times = np.unique(np.concatenate([*found, np.empty(0, np.int32)]), return_counts=True)
+    return numbers, times
+
+
 def joined(one: Counted, two: Counted) -> Counted:
-    """Two tables as one; those of the second may be in any order.
+    """Two tables as one.
 
     Example:
-        >>> one, two = (np.array([3, 5]), np.array([1, 2])), (np.array([5, 3, 5]), np.ones(3, int))
-        >>> numbers, times = joined(one, two)
+        >>> numbers, times = joined(counted([np.array([5, 3])]), counted([np.array([7, 5])]))
         >>> numbers.tolist(), times.tolist()
-        ([3, 5], [2, 4])
+        ([3, 5, 7], [1, 2, 1])
     """
-    if not two[0].size:
-        return one
+    if not (one[0].size and two[0].size):
+        return one if one[0].size else two
     numbers, times = np.concatenate([one[0], two[0]]), np.concatenate([one[1], two[1]])
     order = np.argsort(numbers, kind="stable")
     numbers, times = numbers[order], times[order]
@@ -123,7 +128,7 @@ def _picked(came: NDArray[np.int32], numbers: NDArray[np.int32], times: NDArray[
     """The number at a place, among those that came and those that were counted."""
     if not numbers.size:
         return int(np.partition(came, place)[place])
-    numbers, times = joined((numbers, times), (came, np.ones(came.size, np.int64)))
+    numbers, times = joined((numbers, times), counted([came]))
     return int(numbers[np.searchsorted(times.cumsum(), place, side="right")])
 
 
