@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from solera.app.pack_plan import Specs, blocks
+from solera.app.pack_plan import Family, Parts, Specs, blocks
 from solera.checkpoints.contract import ByteReader, Source
 from solera.checkpoints.shards import ShardLayout, shard_layout
 from solera.checkpoints.writer import PositionedFile, open_for_writing, tensor_bytes
@@ -54,6 +54,14 @@ def part_file(folder: Path, name: str, specs: Specs) -> Iterator[PartFile]:
     with told(folder / name), open_for_writing(folder / name, layout.size) as file:
         file.write(0, layout.header)
         yield PartFile(file, layout)
+
+
+def task_files(
+    opened: ExitStack, folder: Path, files: Mapping[str, str], family: Family, parts: Parts
+) -> list[PartFile]:
+    """Open the files of all tasks, until `opened` closes."""
+    pairs = zip(family.names, parts.tasks, strict=True)
+    return [opened.enter_context(part_file(folder, files[name], specs)) for name, specs in pairs]
 
 
 def copy_tensors(folder: Path, name: str, table: Mapping[str, Source], reader: ByteReader) -> None:

@@ -154,7 +154,8 @@ def _masking(wanted: PackMake) -> Masking:
     threshold = wanted.parameters.get("threshold", 0.4)
     values = threshold if isinstance(threshold, (tuple, list)) else [threshold]
     if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and v >= 0 for v in values):
-        raise BadParameter("`threshold` is not usable.", got=threshold, want="numbers from 0, one for all or for each task")
+        want = "numbers from 0, one for all or for each task"
+        raise BadParameter("`threshold` is not usable.", got=threshold, want=want)
     return tall_masking(len(wanted.experts), threshold)
 
 
@@ -232,7 +233,9 @@ def _doubts(router: RouterPart, tasks: int) -> list[str]:
     if router.accuracy >= 0.9 or tasks == 1:
         return []
     share = f"{100 * router.accuracy:.0f} %"
-    return [f"the router sends {share} of held-out inputs to their task: some tasks look alike; give the task where it is known"]
+    return [
+        f"the router sends {share} of held-out inputs to their task: some look alike; give the task where it is known"
+    ]
 
 
 def _most(work: _Work, start: Mapping[str, Any]) -> int:
@@ -254,9 +257,7 @@ def _foreseen(work: _Work, start: Mapping[str, Any], out: Path, notes: tuple[str
     )  # fmt: skip
 
 
-def _report(
-    work: _Work, staging: Staging, pack: Pack, rows: Rows, notes: tuple[str, ...], began: float
-) -> PackReport:
+def _report(work: _Work, staging: Staging, pack: Pack, rows: Rows, notes: tuple[str, ...], began: float) -> PackReport:
     router = {} if pack.router is None else {"samples": pack.router.samples, "accuracy": pack.router.accuracy}
     return PackReport(
         out=staging.target,

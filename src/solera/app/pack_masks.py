@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from solera.app.pack_files import PartFile, part_file
+from solera.app.pack_files import PartFile, part_file, task_files
 from solera.app.pack_plan import Family, Parts, Tensors, bits_spec, blocks, changed, read, vector_type
 from solera.checkpoints.contract import ByteReader
 from solera.errors import NonFinite
@@ -83,8 +83,7 @@ def write_masks(
 ) -> Masked:  # fmt: skip
     """Write the shared vector and the tasks' files in one pass over the models.
 
-    Args:
-        folder: where to. files: names by task, and ``vector``. parts: what they hold. own: whole tensors of the tasks.
+    `files`: names by task, and ``vector``. `parts`: what they hold. `own`: whole tensors of the tasks.
 
     Cost: one pass; memory for a block of every model.
     """
@@ -94,7 +93,7 @@ def write_masks(
     done, whole = 0, sum(spec.numel for spec in parts.vector.values())
     with ExitStack() as opened:
         vector = opened.enter_context(part_file(folder, files["vector"], parts.vector))
-        tasks = [opened.enter_context(part_file(folder, files[n], s)) for n, s in zip(family.names, parts.tasks, strict=True)]  # noqa: E501
+        tasks = task_files(opened, folder, files, family, parts)
         for name in parts.vector:
             for start, values in _deltas(family, name, reader):
                 shared = masking.vector(values)

@@ -1,4 +1,4 @@
-"""Before a pack is written: the models, which tensors are merged, kept or a task's own, and how large each file will be."""
+"""Before a pack is written: the models, and which of their tensors are merged, kept, or a task's own."""
 
 from __future__ import annotations
 

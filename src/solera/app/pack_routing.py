@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from solera.inference.routed.index import Pack, RouterPart
 from solera.types import DType, Event, TensorSpec
 
 FILE = "router.safetensors"
+FEW = 4
+"""Inputs on which mixtures are tried."""
 
 
 def teach(pack: Pack, lessons: Lessons, wanted: PackMake, listener: Callable[[Event], None]) -> RouterPart:
@@ -25,14 +28,29 @@ def teach(pack: Pack, lessons: Lessons, wanted: PackMake, listener: Callable[[Ev
         CheckpointError: the architecture gives no features. BadParameter: a task has too few examples.
         MissingExtra: transformers is not installed.
     """
+    from solera.inference.routed.config import PackConfig
+    from solera.inference.routed.contents import read_contents
+    from solera.inference.routed.loading import live
+    from solera.inference.routed.mixing import proven
+    from solera.inference.routed.model import PackModel
     from solera.inference.routed.training import Lessons as Schooling
     from solera.inference.routed.training import train_router
 
-    features = _features(pack, lessons, wanted.layer, listener)
+    contents = read_contents(pack)
+    inner = live(pack, contents, dtype="float32")
+    features = _features(pack, inner, lessons, wanted.layer, listener)
     router, accuracy = train_router(features, Schooling(hidden=wanted.hidden, seed=wanted.seed))
     _write(pack, router)
     width, hidden = router.first.in_features, router.first.out_features
-    return RouterPart(FILE, wanted.layer, width, hidden, sum(map(len, features)), accuracy)
+    made = RouterPart(FILE, wanted.layer, width, hidden, sum(map(len, features)), accuracy)
+    model = PackModel(PackConfig(inner=dict(pack.config)), pack, inner, contents, router)
+    return replace(made, mixes=pack.use == "all" and proven(model, _few(lessons)))
+
+
+def _few(lessons: Lessons) -> dict[str, Tensor]:
+    """Some inputs of the first task."""
+    first = next(iter(next(iter(lessons))))
+    return {name: value[:FEW] for name, value in first.inputs.items()}
 
 
 def answers_of(lessons: Lessons) -> list[tuple[int, int] | None]:
@@ -44,12 +62,11 @@ def answers_of(lessons: Lessons) -> list[tuple[int, int] | None]:
     return found
 
 
-def _features(pack: Pack, lessons: Lessons, layer: int, listener: Callable[[Event], None]) -> list[Tensor]:
-    from solera.inference.routed.contents import read_contents
-    from solera.inference.routed.loading import live
+def _features(
+    pack: Pack, inner: nn.Module, lessons: Lessons, layer: int, listener: Callable[[Event], None]
+) -> list[Tensor]:
     from solera.inference.routed.routing import features_of
 
-    inner: nn.Module = live(pack, read_contents(pack), dtype="float32")
     found: list[Tensor] = []
     for done, batches in enumerate(lessons, 1):
         rows = [features_of(inner, batch.inputs, layer) for batch in batches]

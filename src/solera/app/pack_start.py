@@ -66,8 +66,9 @@ def foreseen_start(wanted: PackMake, family: Family) -> tuple[Mapping[str, Any],
 
 
 def write_start(
-    staging: Staging, name: str, wanted: PackMake, family: Family, planned: Plan | None, reader: FileReader, listener: Any
-) -> Mapping[str, Source]:
+    staging: Staging, name: str, wanted: PackMake, family: Family, planned: Plan | None,
+    reader: FileReader, listener: Any,
+) -> Mapping[str, Source]:  # fmt: skip
     """Write the start into the staged pack as one file; returns its table."""
     path = staging.model / name
     if planned is not None:

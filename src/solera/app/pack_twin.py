@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from solera.app.pack_files import PartFile, part_file
+from solera.app.pack_files import PartFile, task_files
 from solera.app.pack_plan import Family, Parts, Tensors, changed, vector_type
 from solera.checkpoints.contract import ByteReader, Source
 from solera.errors import BadParameter, NonFinite
@@ -55,7 +55,8 @@ def checked_rank(rank: Any) -> Rank:
         return 1.0
     whole = isinstance(rank, int) and not isinstance(rank, bool) and rank >= 1
     if not whole and not (isinstance(rank, float) and 0 < rank <= 1):
-        raise BadParameter("`rank` is not usable.", got=rank, want='a share in (0, 1), a whole number from 1, or "full"')
+        want = "a share in (0, 1), a whole number from 1, or full"
+        raise BadParameter("`rank` is not usable.", got=rank, want=want)
     return rank  # type: ignore[no-any-return]
 
 
@@ -87,9 +88,9 @@ def twin_parts(
     for done, name in enumerate(tensors.common, 1):
         spec, kind = start[name].spec, vector_type(dtype, start[name].spec)
         form = form_of(spec.shape, rank)
-        for expert, specs in zip(family.experts, parts.tasks, strict=True):
+        for k, expert in enumerate(family.experts):
             if changed(start[name], expert.table[name], reader):
-                specs |= _specs(name, spec, kind, form)
+                parts.tasks[k] |= _specs(name, spec, kind, form)
         listener(Event("progress", "compare", done=done, total=len(tensors.common), unit="tensors"))
     return parts
 
@@ -112,7 +113,7 @@ def write_exclusives(
     missed, whole = [0.0] * len(family.experts), [0.0] * len(family.experts)
     names = list(dict.fromkeys(key.partition("/")[2] for specs in parts.tasks for key in specs))
     with ExitStack() as opened:
-        tasks = [opened.enter_context(part_file(folder, files[n], s)) for n, s in zip(family.names, parts.tasks, strict=True)]  # noqa: E501
+        tasks = task_files(opened, folder, files, family, parts)
         for done, name in enumerate([name for name in names if name not in own], 1):
             for k, change in _changes(start[name], name, family, tasks, reader):
                 left_out, norm = _write_change(tasks[k], name, change, form_of(change.shape, rank))

@@ -20,6 +20,7 @@ from solera.cli import (
     merging,
     models,
     moe,
+    packs,
     publishing,
     recipes,
     searching,
@@ -61,6 +62,7 @@ app.command("plan", rich_help_panel=_MERGE, context_settings=_COLLECT)(merging.p
 app.command("check", rich_help_panel=_MERGE)(recipes.check)
 app.command("methods", rich_help_panel=_MERGE)(recipes.methods)
 app.add_typer(lora.app, name="lora", rich_help_panel=_MERGE)
+app.add_typer(packs.app, name="pack", rich_help_panel=_MERGE)
 app.add_typer(moe.app, name="moe", rich_help_panel=_MERGE)
 app.command("analyze", rich_help_panel=_LOOK)(analyzing.analyze)
 app.command("align", rich_help_panel=_MERGE)(aligning.align)

@@ -73,7 +73,7 @@ class Contents(nn.Module):
         return tuple(dict.fromkeys(name for task in self.tasks for name in task.own))
 
     def merged(self, name: str, weights: Sequence[float]) -> Tensor:
-        """start + sum of weight x what the task adds, in float32; tasks left to right, those of weight 0 left out."""
+        """Start + sum of weight x what the task adds, in float32; tasks left to right, those of weight 0 left out."""
         start = self.start[name]
         result, vector = start.to(torch.float32), self.vector.get(name)
         for weight, task in zip(weights, self.tasks, strict=True):
@@ -87,7 +87,7 @@ class Contents(nn.Module):
         place = max(range(len(weights)), key=lambda k: weights[k])
         return self.tasks[place].own.get(name)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Contents:  # noqa: FBT001, FBT002
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Contents:
         for tensors in self._all():
             tensors.update({name: fn(tensor) for name, tensor in tensors.items()})
         super()._apply(fn, recurse)

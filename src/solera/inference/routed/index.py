@@ -56,7 +56,8 @@ class RouterPart:
     """The router: its file, how the features are taken, and what it was trained on.
 
     `layer`: whose hidden states, -1 the last. `width`: of a feature; `hidden`: of the network.
-    `samples`: examples. `accuracy`: share of held-out examples sent to their task.
+    `samples`: examples. `accuracy`: share of held-out examples sent to their task. `mixes`: whether a batch of
+    mixtures runs in one pass (tried on examples), or every mixture is rebuilt.
     """
 
     file: str
@@ -65,6 +66,7 @@ class RouterPart:
     hidden: int
     samples: int = 0
     accuracy: float = 0.0
+    mixes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ works. A batch is parted into groups of inputs that want the same weights; the r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from solera.inference.routed.config import PackConfig
 from solera.inference.routed.contents import Contents
 from solera.inference.routed.grouping import Group, Weights, groups_of, labelled, rows_of, together
 from solera.inference.routed.index import Pack
+from solera.inference.routed.mixing import Mixing, mixing
 from solera.inference.routed.places import Place, placed, places_of, put, swap
 from solera.inference.routed.routing import Router, features_of
 
@@ -61,6 +62,7 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
         self._places = _wanted_places(inner, contents)
         self._given: Tensor | None = None
         self._now: Weights | None = None
+        self._mixing: Mixing | None = None
         self.requires_grad_(requires_grad=False)
         self.eval()
 
@@ -124,7 +126,10 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
         if task is None and weights is None and self._given is None and inputs.get("past_key_values") is not None:
             want = "task= or weights=, the same as for the start of the text; or generate()"
             raise BadParameter("A continued text must be told its task.", want=want)
-        groups = groups_of(self.weights_for(inputs, task, weights))
+        chosen = self.weights_for(inputs, task, weights)
+        groups = groups_of(chosen)
+        if self._mixes and not _is_one_task(groups):
+            return self.mixed(chosen, lambda: self.inner(**inputs))
         if len(groups) == 1:
             return self._run(groups[0], inputs)
         if inputs.get("past_key_values") is not None:
@@ -164,6 +169,25 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
                 self._put_own(name, weights)
         self._now = weights
 
+    def mixed(self, weights: Tensor, run: Callable[[], Any]) -> Any:
+        """Run something in which every row of a batch has its own weights, without rebuilding.
+
+        Raises:
+            CheckpointError: the pack's parts do not allow it.
+        """
+        if self._mixing is None:
+            self._mixing = mixing(self.inner, self.contents, self._places)
+        if self._mixing is None:
+            what = "The parts of this pack cannot be mixed in one pass."
+            raise CheckpointError(what, where=self.pack.folder, want="whole parameters, no tensors of tasks' own")
+        self.set_weights((0.0,) * len(self.tasks))
+        with self._mixing.rows(weights.to(self.device)):
+            return run()
+
+    @property
+    def _mixes(self) -> bool:
+        return self.pack.router is not None and self.pack.router.mixes
+
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
         """Copy the pack's folder: what is in memory is never changed."""
         import shutil
@@ -190,7 +214,8 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
             return self._one_hot(task)
         given = torch.as_tensor(weights, dtype=torch.float32).detach().cpu()
         if given.dim() not in (1, 2) or not bool(torch.isfinite(given).all()):
-            raise BadParameter("`weights` is not usable.", got=weights, want="finite numbers, (tasks,) or (batch, tasks)")
+            want = "finite numbers, (tasks,) or (batch, tasks)"
+            raise BadParameter("`weights` is not usable.", got=weights, want=want)
         return given
 
     def _one_hot(self, task: Tasks) -> Tensor:
@@ -214,7 +239,7 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
                 return len(inputs[name])
         raise BadParameter("There is no input.", got=", ".join(inputs), want=self._main)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> PackModel:  # noqa: FBT001, FBT002
+    def _apply(self, fn: Any, recurse: bool = True) -> PackModel:
         self._now = None
         super()._apply(fn, recurse)
         return self
@@ -236,7 +261,10 @@ class GeneratingPack(PackModel):
         """
         given = {**({} if inputs is None else {self._main: inputs}), **options}
         size = self._size(given)
-        groups = groups_of(self.weights_for(_prompt(given), task, weights))
+        chosen = self.weights_for(_prompt(given), task, weights)
+        groups = groups_of(chosen)
+        if self._mixes and not _is_one_task(groups):
+            return self.mixed(chosen, lambda: self.inner.generate(**given))
         if len(groups) == 1:
             return self._generated(groups[0], given)
         if options.get("return_dict_in_generate") or options.get("streamer") is not None:
@@ -259,6 +287,11 @@ class GeneratingPack(PackModel):
         ends = [getattr(one, "eos_token_id", None) for one in known]
         found = next((one for one in [*said, *ends] if one is not None), 0)
         return int(found[0] if isinstance(found, (list, tuple)) else found)
+
+
+def _is_one_task(groups: Sequence[Group]) -> bool:
+    """Whether all inputs want one task and nothing else: then its weights are rebuilt, once."""
+    return len(groups) == 1 and sorted(groups[0].weights)[:-1] == [0.0] * (len(groups[0].weights) - 1)
 
 
 def _prompt(given: Mapping[str, Any]) -> dict[str, Any]:
