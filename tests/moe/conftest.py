@@ -37,7 +37,7 @@ def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     root = tmp_path_factory.mktemp("moe")
 
     @cache
-    def make(name: str, fused: bool = False) -> Path:
+    def make(name: str, *, fused: bool = False) -> Path:
         folder = root / f"{name}-{fused}"
         own = {"mlp_only_layers": []} if name.startswith("qwen") else {}
         return build(name, folder, layers=2, memory_layout=fused, norm_topk_prob=True, **{COUNTS[name]: EXPERTS}, **own)
@@ -51,8 +51,8 @@ def measured_of(model_of: Callable[..., Path], tmp_path_factory: pytest.TempPath
     root = tmp_path_factory.mktemp("moe-statistics")
 
     @cache
-    def make(name: str, fused: bool = False) -> Path:
-        return measured(model_of(name, fused), root / f"{name}-{fused}")
+    def make(name: str, *, fused: bool = False) -> Path:
+        return measured(model_of(name, fused=fused), root / f"{name}-{fused}")
 
     return make
 
@@ -92,7 +92,9 @@ def changed(folder: Path, out: Path, change: Callable[[dict[str, torch.Tensor]],
     shutil.copytree(folder, out)
     tensors = load_file(out / "model.safetensors")
     change(tensors)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "model.safetensors", {"format": "pt"})
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()}, out / "model.safetensors", {"format": "pt"}
+    )
     return out
 
 

@@ -134,9 +134,9 @@ def _in_memory_layout(folder, out):
 def test_fused_and_single_tensors_give_equal_models(model_of, measured_of, tmp_path, name: str, rows: str) -> None:
     found = []
     for fused in (False, True):
-        folder = model_of(name, fused)
+        folder = model_of(name, fused=fused)
         assert experts_of(open_checkpoint(str(folder))).fused is fused
-        wanted = ExpertMerge(str(folder), "m_smoe", 2, measured_of(name, fused), rows=rows)  # type: ignore[arg-type]
+        wanted = ExpertMerge(str(folder), "m_smoe", 2, measured_of(name, fused=fused), rows=rows)  # type: ignore[arg-type]
         report = moe_merge(wanted, tmp_path / str(fused))
         assert experts_of(open_checkpoint(str(tmp_path / str(fused)))).fused is fused
         found.append((report.groups, logits(tmp_path / str(fused))))
@@ -178,7 +178,7 @@ def test_merged_weights_are_the_weighted_sum(model_of, measured_of, tmp_path) ->
 
 def test_as_many_groups_as_experts_leave_every_bit(model_of) -> None:
     for fused in (False, True):
-        model = open_checkpoint(str(model_of("qwen3_moe", fused)))
+        model = open_checkpoint(str(model_of("qwen3_moe", fused=fused)))
         experts = experts_of(model)
         whole = {x.router.name: tuple(Group((e,), (1.0,), e) for e in range(EXPERTS)) for x in experts.layers}
         for rows in ("mean", "leader", "every"):
@@ -188,7 +188,7 @@ def test_as_many_groups_as_experts_leave_every_bit(model_of) -> None:
 
 def test_the_folder_can_be_verified_and_says_how_it_was_made(model_of, measured_of, tmp_path) -> None:
     folder = model_of("qwen3_moe", fused=True)
-    wanted = ExpertMerge(str(folder), "hc_smoe", 0.5, measured_of("qwen3_moe", True), dtype="bfloat16")
+    wanted = ExpertMerge(str(folder), "hc_smoe", 0.5, measured_of("qwen3_moe", fused=True), dtype="bfloat16")
     report = moe_merge(wanted, tmp_path / "out")
     assert verify(tmp_path / "out")["ok"]
     made = json.loads((tmp_path / "out" / "solera.json").read_text())

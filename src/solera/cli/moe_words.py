@@ -156,7 +156,7 @@ def _common(experts: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Any]:
         values = {one.get(name) for one in experts}
         if len(values) > 1:
             raise RecipeError("Experts are changed differently.", where=path, got=name, want="one value for all")
-        if (value := values.pop()) is not None:
+        if (value := next(iter(values), None)) is not None:
             found[ours] = value
     return found
 
