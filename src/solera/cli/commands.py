@@ -14,6 +14,7 @@ from solera.cli import (
     depth,
     diagnosing,
     evaluating,
+    kv,
     learning,
     lora,
     machine,
@@ -75,6 +76,7 @@ app.add_typer(testbeds.app, name="testbed", rich_help_panel=_MEASURE)
 app.command("evaluate", rich_help_panel=_MEASURE)(evaluating.evaluate)
 app.command("bench", rich_help_panel=_MEASURE)(evaluating.bench)
 app.add_typer(searching.app, name="search", rich_help_panel=_MEASURE)
+app.add_typer(kv.app, name="kv", rich_help_panel=_MEASURE)
 app.add_typer(catalog.app, name="catalog", rich_help_panel=_MORE)
 learning.app.command("depth")(depth.depth)
 app.add_typer(tokens.app, name="tokens", rich_help_panel=_MORE)
