@@ -299,7 +299,9 @@ def test_sums_that_overflow_are_the_steps_own(case: Case, loops: str) -> None:
 
 
 def test_unrolled_is_what_its_generator_writes() -> None:
-    assert Path(unroll.__file__).with_name("loops").joinpath("unrolled.py").read_text() == unroll.source()
+    loops = Path(unroll.__file__).with_name("loops")
+    assert (loops / "unrolled.py").read_text() == unroll.source()
+    assert (loops / "tails.py").read_text() == unroll.tails()
 
 
 def test_no_torch_and_no_numba_on_the_way_in() -> None:

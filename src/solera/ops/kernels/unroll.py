@@ -1,13 +1,13 @@
-"""Writes `loops/unrolled.py`: the commonest merges of bfloat16 with all models in one loop, for 1 to 8 models.
+"""Writes `loops/unrolled.py` and `loops/tails.py`: the commonest merges, and their ends, with all models in one loop.
 
-python -m solera.ops.kernels.unroll > src/solera/ops/kernels/loops/unrolled.py
+python -m solera.ops.kernels.unroll
 """
 
 # ruff: noqa: FBT003
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 
 MOST = 8
 
@@ -59,13 +59,84 @@ def {name}_{k}(n, reading, {arguments}scalars, target, target_kind, target_size)
     return verdict
 """
 
+TAILS = '''"""How most merges end, all models in one loop: an election, or a sum. Made by `unroll.py`; do not edit.
+
+A tile of task vectors becomes the result, over the tile that held the base. For 1 to 8 models.
+"""
+
+# ruff: noqa: E501, D103, ANN001, ANN201, PLR0915, F841
+# fmt: off
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+OPTIONS = {"nogil": True, "error_model": "numpy"}
+NONE = np.float32(0)
+'''
+
+TAIL = """
+
+@njit(**OPTIONS)
+def {name}_tail_{k}(T, row, {arguments}scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+{unpack}
+{open}
+{loops}
+"""
+
+CHOICE = """
+
+@njit(**OPTIONS)
+def {name}_tail(T, row, {arguments}scalars):
+    models = T.shape[0]
+{branches}
+"""
+
 
 def source() -> str:
-    """The module's text."""
+    """The text of `unrolled.py`."""
     parts = [HEAD]
     for k in range(1, MOST + 1):
         parts += [_add(k), _elect(k), _changed(k)]
     return "".join(parts)
+
+
+def tails() -> str:
+    """The text of `tails.py`."""
+    parts = [TAILS]
+    for k in range(1, MOST + 1):
+        parts += [_add_tail(k), _elect_tail(k)]
+    return "".join([*parts, _choice("add", ["weights"]), _choice("elect", ["weights", "shares", "even", "divide"])])
+
+
+def _add_tail(k: int) -> str:
+    value = " + ".join(f"x{i}[i] * w{i}" for i in range(k))
+    plain, divided = _loop(True, [f"v = {value}"], "v * factor"), _loop(True, [f"v = {value}"], "v / divisor * factor")
+    return _tail("add", k, ["weights"], ["w"], _branches([("divisor == 1", plain), (None, divided)], 4))
+
+
+def _elect_tail(k: int) -> str:
+    values = [f"t{i} = x{i}[i] * w{i}" for i in range(k)]
+    loops = _elected(k, values)
+    return _tail("elect", k, ["weights", "shares", "even", "divide"], ["w", "s"], _branches(loops, 4))
+
+
+def _tail(name: str, k: int, arguments: list[str], letters: list[str], loops: str) -> str:
+    opened = "\n".join(f"    x{i} = T[{i}, :m]" for i in range(k))
+    given, unpack = "".join(f"{row}, " for row in arguments), _unpacked(k, letters, arguments)
+    return TAIL.format(name=name, k=k, arguments=given, unpack=unpack, open=opened, loops=loops)
+
+
+def _choice(name: str, arguments: list[str]) -> str:
+    given = "".join(f"{row}, " for row in arguments)
+    tests = ["if models == 1:", *[f"elif models == {k}:" for k in range(2, MOST)], "else:"]
+    calls = [f"    {name}_tail_{k}(T, row, {given}scalars)" for k in range(1, MOST + 1)]
+    branches = "\n".join(f"    {test}\n    {call}" for test, call in zip(tests, calls, strict=True))
+    return CHOICE.format(name=name, arguments=given, branches=branches)
 
 
 def _add(k: int) -> str:
@@ -87,14 +158,19 @@ def _elect(k: int) -> str:
     values = [f"t{i} = {_value(i, base=True)}" for i in range(k)]
     values += [f"bad |= marked(bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
     values += [f"t{i} = (t{i} if abs(t{i}) >= l{i} else NONE) * w{i}" for i in range(k)]
-    values += [f"vote = {' + '.join(f't{i}' for i in range(k))}", "vote = even if vote == 0 else vote"]
+    loops = _elected(k, values)
+    return _frame("elect", k, ["low", "weights", "shares", "even", "divide"], ["l", "w", "s"], _branches(loops))
+
+
+def _elected(k: int, values: list[str]) -> list[tuple[str | None, list[str]]]:
+    """Loops that elect signs of weighed values and take the mean, or the sum, of what agrees."""
+    values = [*values, f"vote = {' + '.join(f't{i}' for i in range(k))}", "vote = even if vote == 0 else vote"]
     values += ["up, down = vote > 0, vote < 0"]
     values += [f"a{i} = ((t{i} > 0) & up) | ((t{i} < 0) & down)" for i in range(k)]
     values += [f"v = {' + '.join(f'(t{i} if a{i} else NONE)' for i in range(k))}"]
     shares = [f"d = {' + '.join(f'(s{i} if a{i} else NONE * s{i})' for i in range(k))}"]
     divide = "v / (instead if abs(d) <= small else d) * factor"
-    loops = [("divide", _loop(True, [*values, *shares], divide)), (None, _loop(True, values, "v * factor"))]
-    return _frame("elect", k, ["low", "weights", "shares", "even", "divide"], ["l", "w", "s"], _branches(loops))
+    return [("divide", _loop(True, [*values, *shares], divide)), (None, _loop(True, values, "v * factor"))]
 
 
 def _changed(k: int) -> str:
@@ -117,7 +193,7 @@ def _loop(base: bool, body: list[str], result: str) -> list[str]:
     return ["for i in range(m):", *["    " + line for line in lines]]
 
 
-def _branches(loops: list[tuple[str | None, list[str]]]) -> str:
+def _branches(loops: list[tuple[str | None, list[str]]], indent: int = 8) -> str:
     lines: list[str] = []
     for number, (test, loop) in enumerate(loops):
         if len(loops) == 1:
@@ -125,25 +201,30 @@ def _branches(loops: list[tuple[str | None, list[str]]]) -> str:
             continue
         lines.append(("if " if number == 0 else "elif ") + test + ":" if test else "else:")
         lines += ["    " + line for line in loop]
-    return "\n".join("        " + line for line in lines)
+    return "\n".join(" " * indent + line for line in lines)
 
 
 def _frame(name: str, k: int, arguments: list[str], letters: list[str], loops: str) -> str:
-    rows = zip(letters, arguments, strict=False)
-    unpack = [
-        f"    {', '.join(f'{x}{i}' for i in range(k))} = {', '.join(f'{row}[{i}]' for i in range(k))}"
-        for x, row in rows
-    ]
     opened = [f"        x{i} = carray(pointer_2(addresses[first + {i}] + 2 * at), (m,))" for i in range(k)]
     return FRAME.format(
         name=name,
         k=k,
         arguments="".join(f"{row}, " for row in arguments),
-        unpack="\n".join(unpack),
+        unpack=_unpacked(k, letters, arguments),
         open="\n".join(opened),
         loops=loops,
     )
 
 
+def _unpacked(k: int, letters: list[str], arguments: list[str]) -> str:
+    lines = [
+        f"    {', '.join(f'{x}{i}' for i in range(k))} = {', '.join(f'{row}[{i}]' for i in range(k))}"
+        for x, row in zip(letters, arguments, strict=False)
+    ]
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
-    sys.stdout.write(source())
+    loops = Path(__file__).with_name("loops")
+    (loops / "unrolled.py").write_text(source(), encoding="utf-8")
+    (loops / "tails.py").write_text(tails(), encoding="utf-8")

@@ -10,8 +10,12 @@ from numba import njit
 
 from solera.ops.kernels.loops.divergence import importance
 from solera.ops.kernels.loops.numbers import OPTIONS, wide
-from solera.ops.kernels.loops.reading import narrow
-from solera.ops.kernels.loops.steps import models_of, prepare, scale, tile_of
+from solera.ops.kernels.loops.reading import load, narrow
+from solera.ops.kernels.loops.steps import models_of, run, scale, tile_of
+from solera.ops.kernels.loops.tails import add_tail, elect_tail
+
+MOST = 8
+"""Most models that the loops over all of them take."""
 
 
 @njit(**OPTIONS)
@@ -142,6 +146,34 @@ def finish(result, ends, base, delta):
 
 
 @njit(**OPTIONS)
+def tail_of(program, ends, delta, models):
+    """Which loop over all models ends the merge (1 a sum, 2 an election by sum, 0 none); the operations before it."""
+    codes, low = program[0], program[1]
+    ending, _shares, later, scalars = ends
+    n = codes.shape[0]
+    if not delta or models > MOST:
+        return 0, n
+    if ending == 2:
+        return 1, n
+    if n < 2 or codes[n - 2] != 3 or codes[n - 1] != 5 or low[n - 1, 0] != 0 or scalars[0] != 1:
+        return 0, n
+    for k in range(models):
+        if later[k] != 1:
+            return 0, n
+    return (2, n - 2) if (ending == 1) | (ending == 3) else (0, n)
+
+
+@njit(**OPTIONS)
+def end(tail, T, row, before, program, ends):
+    """The result over the tile that held the base."""
+    ending, shares, _later, scalars = ends
+    if tail == 1:
+        add_tail(T, row, shares, scalars)
+    else:
+        elect_tail(T, row, program[1][before], shares, program[2][before + 1, 0], ending == 3, scalars)
+
+
+@njit(**OPTIONS)
 def write(n, start, reading, program, ends, target, target_kind, target_size):
     """Merge elements [0, n) of a block. Returns 0; 1 for an input that is not finite, 2 for one that does not fit."""
     wide()
@@ -151,13 +183,18 @@ def write(n, start, reading, program, ends, target, target_kind, target_size):
     base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
     out = np.empty(tile, np.float32)
     verdict = 0
+    tail, before = tail_of(program, ends, reading[5], T.shape[0])
     for at in range(0, n, tile):
         m = min(tile, n - at)
-        if not prepare(T, base, one, two, at, m, start, reading, program):
+        if not load(T, base, at, m, reading):
             return 1
-        result = out[:m]
-        reduce(T, m, at, ends, row, result, one)
-        finish(result, ends, base, reading[5])
+        run(T, m, start + at, program, 0, before, one, two)
+        result = out[:m] if tail == 0 else base[:m]
+        if tail == 0:
+            reduce(T, m, at, ends, row, result, one)
+            finish(result, ends, base, reading[5])
+        else:
+            end(tail, T, result, before, program, ends)
         if not narrow(result, target + at * target_size, target_kind):
             verdict = 2
     return verdict

@@ -1,0 +1,610 @@
+"""How most merges end, all models in one loop: an election, or a sum. Made by `unroll.py`; do not edit.
+
+A tile of task vectors becomes the result, over the tile that held the base. For 1 to 8 models.
+"""
+
+# ruff: noqa: E501, D103, ANN001, ANN201, PLR0915, F841
+# fmt: off
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+OPTIONS = {"nogil": True, "error_model": "numpy"}
+NONE = np.float32(0)
+
+
+@njit(**OPTIONS)
+def add_tail_1(T, row, weights, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0 = weights[0]
+    x0 = T[0, :m]
+    if divisor == 1:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0
+            row[i] = base + v * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0
+            row[i] = base + v / divisor * factor
+
+
+@njit(**OPTIONS)
+def elect_tail_1(T, row, weights, shares, even, divide, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0 = weights[0]
+    s0 = shares[0]
+    x0 = T[0, :m]
+    if divide:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            vote = t0
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            v = (t0 if a0 else NONE)
+            d = (s0 if a0 else NONE * s0)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            vote = t0
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            v = (t0 if a0 else NONE)
+            row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def add_tail_2(T, row, weights, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1 = weights[0], weights[1]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    if divisor == 1:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1
+            row[i] = base + v * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1
+            row[i] = base + v / divisor * factor
+
+
+@njit(**OPTIONS)
+def elect_tail_2(T, row, weights, shares, even, divide, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1 = weights[0], weights[1]
+    s0, s1 = shares[0], shares[1]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    if divide:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            vote = t0 + t1
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
+            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            vote = t0 + t1
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
+            row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def add_tail_3(T, row, weights, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2 = weights[0], weights[1], weights[2]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    if divisor == 1:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2
+            row[i] = base + v * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2
+            row[i] = base + v / divisor * factor
+
+
+@njit(**OPTIONS)
+def elect_tail_3(T, row, weights, shares, even, divide, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2 = weights[0], weights[1], weights[2]
+    s0, s1, s2 = shares[0], shares[1], shares[2]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    if divide:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            vote = t0 + t1 + t2
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
+            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            vote = t0 + t1 + t2
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
+            row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def add_tail_4(T, row, weights, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    if divisor == 1:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2 + x3[i] * w3
+            row[i] = base + v * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2 + x3[i] * w3
+            row[i] = base + v / divisor * factor
+
+
+@njit(**OPTIONS)
+def elect_tail_4(T, row, weights, shares, even, divide, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    s0, s1, s2, s3 = shares[0], shares[1], shares[2], shares[3]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    if divide:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            t3 = x3[i] * w3
+            vote = t0 + t1 + t2 + t3
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
+            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            t3 = x3[i] * w3
+            vote = t0 + t1 + t2 + t3
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
+            row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def add_tail_5(T, row, weights, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    if divisor == 1:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2 + x3[i] * w3 + x4[i] * w4
+            row[i] = base + v * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2 + x3[i] * w3 + x4[i] * w4
+            row[i] = base + v / divisor * factor
+
+
+@njit(**OPTIONS)
+def elect_tail_5(T, row, weights, shares, even, divide, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
+    s0, s1, s2, s3, s4 = shares[0], shares[1], shares[2], shares[3], shares[4]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    if divide:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            t3 = x3[i] * w3
+            t4 = x4[i] * w4
+            vote = t0 + t1 + t2 + t3 + t4
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
+            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            t3 = x3[i] * w3
+            t4 = x4[i] * w4
+            vote = t0 + t1 + t2 + t3 + t4
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
+            row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def add_tail_6(T, row, weights, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    x5 = T[5, :m]
+    if divisor == 1:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2 + x3[i] * w3 + x4[i] * w4 + x5[i] * w5
+            row[i] = base + v * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2 + x3[i] * w3 + x4[i] * w4 + x5[i] * w5
+            row[i] = base + v / divisor * factor
+
+
+@njit(**OPTIONS)
+def elect_tail_6(T, row, weights, shares, even, divide, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    s0, s1, s2, s3, s4, s5 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    x5 = T[5, :m]
+    if divide:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            t3 = x3[i] * w3
+            t4 = x4[i] * w4
+            t5 = x5[i] * w5
+            vote = t0 + t1 + t2 + t3 + t4 + t5
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
+            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            t3 = x3[i] * w3
+            t4 = x4[i] * w4
+            t5 = x5[i] * w5
+            vote = t0 + t1 + t2 + t3 + t4 + t5
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
+            row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def add_tail_7(T, row, weights, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    x5 = T[5, :m]
+    x6 = T[6, :m]
+    if divisor == 1:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2 + x3[i] * w3 + x4[i] * w4 + x5[i] * w5 + x6[i] * w6
+            row[i] = base + v * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2 + x3[i] * w3 + x4[i] * w4 + x5[i] * w5 + x6[i] * w6
+            row[i] = base + v / divisor * factor
+
+
+@njit(**OPTIONS)
+def elect_tail_7(T, row, weights, shares, even, divide, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
+    s0, s1, s2, s3, s4, s5, s6 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    x5 = T[5, :m]
+    x6 = T[6, :m]
+    if divide:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            t3 = x3[i] * w3
+            t4 = x4[i] * w4
+            t5 = x5[i] * w5
+            t6 = x6[i] * w6
+            vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
+            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            t3 = x3[i] * w3
+            t4 = x4[i] * w4
+            t5 = x5[i] * w5
+            t6 = x6[i] * w6
+            vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
+            row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def add_tail_8(T, row, weights, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    x5 = T[5, :m]
+    x6 = T[6, :m]
+    x7 = T[7, :m]
+    if divisor == 1:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2 + x3[i] * w3 + x4[i] * w4 + x5[i] * w5 + x6[i] * w6 + x7[i] * w7
+            row[i] = base + v * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            v = x0[i] * w0 + x1[i] * w1 + x2[i] * w2 + x3[i] * w3 + x4[i] * w4 + x5[i] * w5 + x6[i] * w6 + x7[i] * w7
+            row[i] = base + v / divisor * factor
+
+
+@njit(**OPTIONS)
+def elect_tail_8(T, row, weights, shares, even, divide, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
+    s0, s1, s2, s3, s4, s5, s6, s7 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6], shares[7]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    x5 = T[5, :m]
+    x6 = T[6, :m]
+    x7 = T[7, :m]
+    if divide:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            t3 = x3[i] * w3
+            t4 = x4[i] * w4
+            t5 = x5[i] * w5
+            t6 = x6[i] * w6
+            t7 = x7[i] * w7
+            vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
+            a7 = ((t7 > 0) & up) | ((t7 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
+            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6) + (s7 if a7 else NONE * s7)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+    else:
+        for i in range(m):
+            base = row[i]
+            t0 = x0[i] * w0
+            t1 = x1[i] * w1
+            t2 = x2[i] * w2
+            t3 = x3[i] * w3
+            t4 = x4[i] * w4
+            t5 = x5[i] * w5
+            t6 = x6[i] * w6
+            t7 = x7[i] * w7
+            vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
+            vote = even if vote == 0 else vote
+            up, down = vote > 0, vote < 0
+            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
+            a7 = ((t7 > 0) & up) | ((t7 < 0) & down)
+            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
+            row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def add_tail(T, row, weights, scalars):
+    models = T.shape[0]
+    if models == 1:
+        add_tail_1(T, row, weights, scalars)
+    elif models == 2:
+        add_tail_2(T, row, weights, scalars)
+    elif models == 3:
+        add_tail_3(T, row, weights, scalars)
+    elif models == 4:
+        add_tail_4(T, row, weights, scalars)
+    elif models == 5:
+        add_tail_5(T, row, weights, scalars)
+    elif models == 6:
+        add_tail_6(T, row, weights, scalars)
+    elif models == 7:
+        add_tail_7(T, row, weights, scalars)
+    else:
+        add_tail_8(T, row, weights, scalars)
+
+
+@njit(**OPTIONS)
+def elect_tail(T, row, weights, shares, even, divide, scalars):
+    models = T.shape[0]
+    if models == 1:
+        elect_tail_1(T, row, weights, shares, even, divide, scalars)
+    elif models == 2:
+        elect_tail_2(T, row, weights, shares, even, divide, scalars)
+    elif models == 3:
+        elect_tail_3(T, row, weights, shares, even, divide, scalars)
+    elif models == 4:
+        elect_tail_4(T, row, weights, shares, even, divide, scalars)
+    elif models == 5:
+        elect_tail_5(T, row, weights, shares, even, divide, scalars)
+    elif models == 6:
+        elect_tail_6(T, row, weights, shares, even, divide, scalars)
+    elif models == 7:
+        elect_tail_7(T, row, weights, shares, even, divide, scalars)
+    else:
+        elect_tail_8(T, row, weights, shares, even, divide, scalars)
