@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from solera.checkpoints.reader import FileReader
 from solera.errors import BadParameter, CheckpointError, CorruptFile, MissingExtra, MissingTensor, NotFound, nearest
 from solera.inference.routed.contents import Contents, read_contents
+from solera.inference.routed.generating import GeneratingPack
 from solera.inference.routed.index import INDEX, MODEL_TYPE, Pack, check_digests, open_pack, table_of
-from solera.inference.routed.model import GeneratingPack, PackModel
+from solera.inference.routed.model import PackModel
 from solera.inference.routed.routing import Router
 
 _TAKEN = ("dtype", "torch_dtype", "device_map", "attn_implementation")

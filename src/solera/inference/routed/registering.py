@@ -70,7 +70,8 @@ def _configs(module: Any) -> None:
 def _models(module: Any) -> None:
     """After transformers' auto models: one class for each, so that a pack of another kind is refused by name."""
     from solera.inference.routed.config import PackConfig
-    from solera.inference.routed.model import GeneratingPack, PackModel
+    from solera.inference.routed.generating import GeneratingPack
+    from solera.inference.routed.model import PackModel
 
     for names, kind in ((OTHERS, PackModel), (GENERATING, GeneratingPack)):
         for name in names:
