@@ -13,39 +13,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import beside
 import torch
 
 from solera.app.pack_making import pack_make
 from solera.app.pack_report import PackMake, PackReport
-from solera.bench.arena import Arena, TestbedSource
-from solera.bench.entries import Entry
-from solera.bench.leaderboard import board
-from solera.bench.measuring import measure, reference
-from solera.bench.records import RowRecord, Scored, append, read
-from solera.bench.words import percent
+from solera.bench.arena import Arena
+from solera.bench.records import RowRecord
 from solera.cli.calibration import testbed_batches
 from solera.evaluate import Score, headline, score
 from solera.evaluate.contract import Task
 from solera.inference.routed import PackModel, load_pack
 from solera.learn.statistics import Batch, Cut
 from solera.learn.statistics.contract import IGNORED
-from solera.version import __version__
 
-HERE = Path(__file__).parent
-RECORDS = HERE / "results" / "leaderboard" / "beside"
-FIGURES = HERE / "results" / "packs.json"
-PAGE = HERE.parent / "docs" / "packs.md"
-VARIANT = "packs"
-STATIC = ("linear", "task_arithmetic", "tsv_m")
+FIGURES = Path(__file__).parent / "results" / "packs.json"
+PAGE = beside.DOCS / "packs.md"
+STATIC = ("task_arithmetic", "tsv_m")
+HEADER = ("held-in", "damaged", "bytes", "router right", "seeds")
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)
 SAMPLES = 256
 """Examples of each task that the router is trained on."""
@@ -88,26 +81,6 @@ class Prompted(torch.nn.Module):
         prompt = ((begun == 0) | ((begun == 1) & (input_ids == self.answer))).long()
         weights = self.pack.weights_for({"input_ids": input_ids, "attention_mask": prompt})
         return self.pack(input_ids=input_ids, weights=weights, **options)
-
-
-def opened(name: str, size: str, seed: int, cache: Path | None) -> tuple[Arena, Any]:
-    """The arena, filed under its own variant, and the testbed."""
-    from solera import testbeds
-
-    arena = TestbedSource(name, size, seed, folder=cache).open(None)  # type: ignore[arg-type]
-    arena.record = replace(arena.record, variant=VARIANT)
-    return arena, testbeds.open_built(name, size=size, seed=seed, cache=cache)
-
-
-def references(arena: Arena, records: Path, known: set[tuple[str, int]]) -> None:
-    """Base, experts, and merges into one model, tuned like all others."""
-    seed = arena.record.seed
-    if ("experts", seed) not in known:
-        append(records, [arena.record, reference(arena, "base"), reference(arena, "experts")])
-    for name in STATIC:
-        if (name, seed) not in known:
-            modes = ("default",) if name == "linear" else ("default", "tuned")
-            append(records, measure(arena, Entry(name, name), modes))
 
 
 def lessons(built: Any, names: Sequence[str]) -> list[list[Batch]]:
@@ -176,22 +149,11 @@ def tried(arena: Arena, built: Any, one: Try, out: Path) -> tuple[RowRecord, dic
     began = time.process_time()
     found = given(model, tasks, seed) if one.given else routed(model, built, tasks, seed)
     scored = time.process_time() - began
-    bed, rows = arena.record, [(found.get(task.name), task.group) for task in arena.record.tasks]
-    record = RowRecord(
-        **{key: getattr(bed, key) for key in ("testbed", "size", "seed", "digest", "variant")},
-        entry=one.name,
-        mode="default",
-        method=one.method,
-        version=1,
-        parameters={**parameters, "bytes": report.sizes["total"]},
-        scores=tuple(
-            None if row is None else Scored(row.value, row.each if group != "corrupted" else ()) for row, group in rows
-        ),
-        model=report.digest,
-        seconds=round(made, 2),
-        solera=__version__,
-        time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )
+    bed, said = arena.record, {**parameters, "bytes": report.sizes["total"]}
+    record = beside.record(
+        arena, one.name, "default", beside.scored(arena, found), method=one.method, parameters=said,
+        model=report.digest, seconds=round(made, 2),
+    )  # fmt: skip
     took = {"name": one.name, "testbed": bed.testbed, "size": bed.size, "seed": seed, "sizes": dict(report.sizes)}
     took |= {"parameters": parameters, "router": dict(report.router), "tasks": dict(report.tasks)}
     return record, {**took, "make_cpu_s": round(made, 2), "score_cpu_s": round(scored, 2)}
@@ -211,60 +173,42 @@ def note(took: dict[str, Any]) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Everything that is missing."""
-    records = RECORDS / f"{options.testbed}-packs.jsonl"
+    variant = beside.Variant(options.testbed, "packs")
     only = [name for name in options.only.split(",") if name]
     for seed in map(int, options.seeds.split(",")):
-        arena, built = opened(options.testbed, options.size, seed, options.cache)
-        known = {(r.entry, r.seed) for r in read(records).rows.values() if r.bed == arena.record.key}
-        references(arena, records, known)
+        arena, built = beside.opened(variant, options.size, seed, options.cache)
+        beside.references(variant, arena, STATIC)
         for one in TRIES:
-            if (one.name, seed) in known or (only and one.name not in only):
+            if (one.name, "default") in beside.filed(variant, arena) or (only and one.name not in only):
                 continue
             with tempfile.TemporaryDirectory() as place:
-                record, took = tried(arena, built, one, Path(place) / "pack")
-            append(records, [record])
+                row, took = tried(arena, built, one, Path(place) / "pack")
+            beside.file(variant, arena, row)
             note(took)
-            held = [
-                s.value for s, t in zip(record.scores, arena.record.tasks, strict=True) if s and t.group == "held-in"
-            ]
-            share = 100 * took["sizes"]["share"]
-            sys.stdout.write(
-                f"{one.name} seed {seed}: {100 * sum(held) / len(held):.2f} at {share:.1f} % of the bytes\n"
-            )
-            sys.stdout.flush()
 
 
 def table(testbed: str, size: str) -> str:
     """What was measured on one testbed, as Markdown."""
-    found = board(read(RECORDS / f"{testbed}-packs.jsonl"), testbed, size, VARIANT)
+    found = beside.Variant(testbed, "packs").board(size)
     if found is None:
-        return f"{testbed}: not measured yet."
+        return ""
     took = [row for row in figures() if row["testbed"] == testbed and row["size"] == size]
-    rows = [f"| {testbed} | held-in | damaged | bytes | router right | seeds |", "|---|---|---|---|---|---|"]
-    shown = [line for line in found.lines if line.name[0] not in STATIC or line.name[1] == _mode(line.name[0])]
-    rows += [_row(line, [row for row in took if row["name"] == line.name[0]]) for line in shown]
-    return "\n".join(rows)
+    lines = [line for line in found.lines if line.name not in [(name, "default") for name in STATIC]]
+    return beside.table((testbed, *HEADER), [_row(line, took) for line in lines])
 
 
-def _mode(name: str) -> str:
-    return "default" if name == "linear" else "tuned"
-
-
-def _row(line: Any, mine: Sequence[Mapping[str, Any]]) -> str:
-    values = [percent(line.groups[group]) if group in line.groups else "–" for group in ("held-in", "corrupted")]
-    share = sum(row["sizes"]["share"] for row in mine) / len(mine) if mine else None
-    sizes = "–" if share is None else f"{100 * share:.1f} %"
+def _row(line: Any, took: Sequence[Mapping[str, Any]]) -> list[object]:
+    mine = [row for row in took if row["name"] == line.name[0]]
     right = [row["router"]["accuracy"] for row in mine if row["router"]]
-    router = f"{100 * sum(right) / len(right):.0f} %" if right else "–"
-    label = line.name[0] + (", tuned" if line.name[1] == "tuned" else "")
-    return "| " + " | ".join([f"`{label}`", *values, sizes, router, str(len(line.seeds))]) + " |"
+    sizes = f"{100 * fmean(row['sizes']['share'] for row in mine):.1f} %" if mine else "–"
+    router = f"{100 * fmean(right):.0f} %" if right else "–"
+    return [beside.label(line), *beside.groups(line, ("held-in", "corrupted")), sizes, router, len(line.seeds)]
 
 
 def write_page(size: str) -> None:
     """Put the tables between their marks in the page."""
-    text, mark = PAGE.read_text("utf-8"), re.compile(r"(<!-- measured -->\n).*?(\n<!-- end -->)", re.DOTALL)
-    tables = "\n\n".join(table(name, size) for name in ("vision-8", "lm-6"))
-    PAGE.write_text(mark.sub(lambda m: m[1] + tables + m[2], text), encoding="utf-8")
+    found = [table(name, size) for name in ("vision-8", "lm-6")]
+    beside.put(PAGE, "\n\n".join(text for text in found if text))
 
 
 def main() -> None:
@@ -280,8 +224,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if not options.page:
         run(options)
-    if PAGE.exists():
-        write_page(options.size)
+    write_page(options.size)
 
 
 if __name__ == "__main__":
