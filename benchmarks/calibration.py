@@ -2,9 +2,10 @@
 
 python benchmarks/calibration.py [--repeat 5] [--only gram,fisher]
 
-Prints one JSON row per model and kind: processor seconds of the collector and of what it is compared with (the best of
-all repeats, taken in turn), and their ratio. Norms, squares and routers are compared with forward passes; outer
-products with forward passes and the products alone; Fisher information with forward and their backward passes.
+Writes results/calibration.json and the table of docs/statistics.md. One row per model and kind: processor seconds of
+the collector and of what it is compared with (the best of all repeats, taken in turn), and their ratio. Norms, squares
+and routers are compared with forward passes; outer products with forward passes and the products alone; Fisher
+information with forward and their backward passes.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import beside
 import torch
 from torch import nn
 
@@ -27,6 +30,9 @@ BOUNDS = {"activation_norm": 1.3, "activation_square": 1.3, "router_frequency": 
 FISHERS = ("fisher", "sampled_fisher", "empirical_fisher")
 BOUNDS |= dict.fromkeys(FISHERS, 1.3)
 WIDTH, ROWS, BATCHES = 384, 16, 4
+FIGURES = Path(__file__).parent / "results" / "calibration.json"
+WORDS = {"gram": "forward, and its own products", **dict.fromkeys(FISHERS, "forward and the backward passes it needs")}
+TITLES = {"vit": "ViT", "llama": "Llama", "mixtral": "Mixtral"}
 
 
 def vision() -> tuple[nn.Module, list[Batch]]:
@@ -123,8 +129,28 @@ def rows(name: str, repeat: int, only: Sequence[str]) -> Iterator[dict[str, Any]
         }
 
 
+def keep(row: Mapping[str, Any]) -> None:
+    """Put a row into the results file, in the place of an older one."""
+    old = figures()
+    left = [each for each in old if (each["model"], each["kind"]) != (row["model"], row["kind"])]
+    FIGURES.write_text(json.dumps({"form": 1, "rows": [*left, row]}, indent=1) + "\n", encoding="utf-8")
+
+
+def figures() -> list[dict[str, Any]]:
+    """All rows that were measured."""
+    return json.loads(FIGURES.read_text("utf-8"))["rows"] if FIGURES.exists() else []
+
+
+def page() -> str:
+    """The table: ratios by kind and model; nothing where nothing was measured."""
+    ratios = {(row["kind"], row["model"]): f"{row['ratio']:.2f} ×" for row in figures()}
+    kinds = [kind for kind in BOUNDS if any((kind, model) in ratios for model in TITLES)]
+    rows = [[f"`{k}`", WORDS.get(k, "forward"), *(ratios.get((k, m), "") for m in TITLES)] for k in kinds]
+    return beside.table(("kind", "beside", *TITLES.values()), rows) if rows else ""
+
+
 def main() -> None:
-    """Print all rows."""
+    """Measure, print all rows, write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--only", default="")
@@ -133,8 +159,10 @@ def main() -> None:
     only = [kind for kind in options.only.split(",") if kind]
     for name in MODELS:
         for row in rows(name, options.repeat + 1, only):
+            keep(row)
             sys.stdout.write(json.dumps(row) + "\n")
             sys.stdout.flush()
+    beside.put(beside.DOCS / "statistics.md", page(), "cost")
 
 
 if __name__ == "__main__":

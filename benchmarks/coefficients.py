@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import resource
 import subprocess
 import sys
@@ -24,16 +23,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import beside
 import torch
 
 from solera.app.holding import open_again
 from solera.app.live import merge_live
-from solera.bench.arena import Arena, TestbedSource
-from solera.bench.entries import Entry
-from solera.bench.leaderboard import board
-from solera.bench.measuring import measure, reference
-from solera.bench.records import RowRecord, Scored, append, read
-from solera.bench.words import percent
+from solera.bench.arena import Arena
+from solera.bench.records import RowRecord
 from solera.cli.calibration import testbed_batches
 from solera.learn.coefficients import Job, TaskData, learn, learner
 from solera.learn.statistics import Batch, Cut
@@ -41,14 +37,11 @@ from solera.learn.statistics.loading import load_model
 from solera.recipe.values import Merge, Operand, Recipe
 from solera.testing.models import build, expert_of
 from solera.types import ModelRef
-from solera.version import __version__
 
-HERE = Path(__file__).parent
-RECORDS = HERE / "results" / "leaderboard" / "beside" / "vision-8-coefficients.jsonl"
-FIGURES = HERE / "results" / "coefficients.json"
-PAGE = HERE.parent / "docs" / "coefficients.md"
-VARIANT = "coefficients"
-GROUPS = ("held-in", "unseen", "corrupted")
+VARIANT = beside.Variant("vision-8", "coefficients")
+FIGURES = Path(__file__).parent / "results" / "coefficients.json"
+PAGE = beside.DOCS / "coefficients.md"
+HEADER = ("", "images seen", "held-in", "unseen", "damaged", "seeds", "CPU s", "coefficients")
 
 
 @dataclass(frozen=True)
@@ -72,25 +65,6 @@ TRIES = (
 )
 
 
-def opened(size: str, seed: int, cache: Path | None) -> tuple[Arena, Any]:
-    """The arena, filed under its own variant, and the testbed."""
-    from solera import testbeds
-
-    arena = TestbedSource("vision-8", size, seed, folder=cache).open(None)  # type: ignore[arg-type]
-    arena.record = replace(arena.record, variant=VARIANT)
-    return arena, testbeds.open_built("vision-8", size=size, seed=seed, cache=cache)
-
-
-def references(arena: Arena, known: set[tuple[str, int]]) -> None:
-    """Base, experts, average and tuned task arithmetic."""
-    seed = arena.record.seed
-    if ("task_arithmetic", seed) in known:
-        return
-    append(RECORDS, [arena.record, reference(arena, "base"), reference(arena, "experts")])
-    append(RECORDS, measure(arena, Entry("linear", "linear"), ("default",)))
-    append(RECORDS, measure(arena, Entry("task_arithmetic", "task_arithmetic"), ("default", "tuned")))
-
-
 def learnt(arena: Arena, built: Any, one: Try, out: Path) -> tuple[RowRecord, dict[str, Any]]:
     """Learn, merge by the recipe, score; the record, and what it took."""
     card = learner(one.method)
@@ -106,21 +80,17 @@ def learnt(arena: Arena, built: Any, one: Try, out: Path) -> tuple[RowRecord, di
     result = learn(Job(recipe, card, tasks, said, out), force=(out / "recipe.yaml").exists())
     seconds = time.process_time() - began
     merged = merge_live(result.recipe_path, threads=1)
-    found = arena.scores(merged.tensors, arena.tasks["test"])
-    bed, rows = arena.record, [(found[task.name], task.group) for task in arena.record.tasks]
-    record = RowRecord(
-        **{key: getattr(bed, key) for key in ("testbed", "size", "seed", "digest", "variant")},
-        entry=one.name,
-        mode="default",
+    bed, found = arena.record, arena.scores(merged.tensors, arena.tasks["test"])
+    record = beside.record(
+        arena,
+        one.name,
+        "default",
+        beside.scored(arena, found),
         method=one.method,
-        version=1,
         parameters={**one.changes, "images": one.part},
-        scores=tuple(Scored(row.value, row.each if group != "corrupted" else ()) for row, group in rows),
         model=merged.digest,
         seconds=round(seconds, 2),
         memory=sum(result.learnt.memory[key] for key in ("held", "merged")),
-        solera=__version__,
-        time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
     took = {
         "name": one.name,
@@ -183,58 +153,31 @@ def run(size: str, seeds: list[int], cache: Path | None, only: list[str], work: 
     """Everything that is missing, the most telling rows of all seeds first."""
     for one in (each for each in TRIES if not only or each.name in only):
         for seed in seeds:
-            arena, built = opened(size, seed, cache)
-            known = {(r.entry, r.seed) for r in read(RECORDS).rows.values() if r.bed == arena.record.key}
-            references(arena, known)
-            if (one.name, seed) in known:
+            arena, built = beside.opened(VARIANT, size, seed, cache)
+            beside.references(VARIANT, arena)
+            if (one.name, "default") in beside.filed(VARIANT, arena):
                 continue
-            record, took = learnt(arena, built, one, work / f"{one.name}-{seed}-{arena.record.digest[:8]}")
-            append(RECORDS, [record])
+            row, took = learnt(arena, built, one, work / f"{one.name}-{seed}-{arena.record.digest[:8]}")
+            beside.file(VARIANT, arena, row)
             note(took)
-            values = [
-                s.value for s, t in zip(record.scores, arena.record.tasks, strict=True) if s and t.group == "held-in"
-            ]
-            sys.stdout.write(
-                f"{one.name} seed {seed}: {100 * sum(values) / len(values):.2f}, {took['cpu_seconds']} s\n"
-            )
-            sys.stdout.flush()
 
 
 def tables(size: str) -> str:
     """What was measured, as Markdown."""
-    found = board(read(RECORDS), "vision-8", size, VARIANT)
+    found = VARIANT.board(size)
     if found is None:
         return "Not measured yet."
     took = {(r["name"], r["seed"]): r for r in figures()["rows"] if r["size"] == size}
-    rows = [
-        "| | images seen | held-in | unseen | damaged | seeds | CPU s | coefficients |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for line in found.lines:
         if line.name == ("task_arithmetic", "default"):
             continue
         mine = [row for (name, _), row in took.items() if name == line.name[0]]
         seconds = f"{sum(r['cpu_seconds'] for r in mine) / len(mine):.0f}" if mine else "–"
         seen = next(iter(line.parameters.values())).get("images", "–")
-        values = [percent(line.groups[group]) if group in line.groups else "–" for group in GROUPS]
-        label = line.name[0] + (", tuned" if line.name[1] == "tuned" else "")
-        cells = [
-            f"`{label}`",
-            seen,
-            *values,
-            str(len(line.seeds)),
-            seconds,
-            str(mine[0]["coefficients"]) if mine else "–",
-        ]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
-
-
-def write_page(size: str) -> None:
-    """Put the tables between their marks in the page."""
-    text = PAGE.read_text("utf-8")
-    mark = re.compile(r"(<!-- measured -->\n).*?(\n<!-- end -->)", re.DOTALL)
-    PAGE.write_text(mark.sub(lambda m: m[1] + tables(size) + m[2], text), encoding="utf-8")
+        count = mine[0]["coefficients"] if mine else "–"
+        rows.append([beside.label(line), seen, *beside.groups(line), len(line.seeds), seconds, count])
+    return beside.table(HEADER, rows)
 
 
 def main() -> None:
@@ -258,8 +201,7 @@ def main() -> None:
     elif not options.page:
         only = [name for name in options.only.split(",") if name]
         run(options.size, [int(seed) for seed in options.seeds.split(",")], options.cache, only, options.work)
-    if PAGE.exists():
-        write_page(options.size)
+    beside.put(PAGE, tables(options.size))
 
 
 if __name__ == "__main__":

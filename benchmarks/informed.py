@@ -1,151 +1,169 @@
-"""Methods that read statistics on the testbed vision-8: are they better than an average, and by how much?
+"""Methods that read statistics on the testbed vision-8, beside the average and what they stand on.
 
-python benchmarks/informed.py [--size small] [--seeds 0,1,2] [--samples 256] [--cache FOLDER] [--out FOLDER]
+python benchmarks/informed.py [--size small] [--seeds 0,1,2] [--samples 256] [--cache FOLDER] [--out FOLDER] [--page]
 
-Measures every expert on training images of its own task, merges all experts, and scores the held-in tasks. Prints one
-JSON row per seed, method and setting: mean accuracy in percent on validation and test. Settings with a grid are listed
-one by one; the best by validation has `"chosen": true`.
+Measures every expert on training images of its own task, merges all experts, chooses the setting on validation images
+and scores test images. AIM goes around methods as they were tuned. Appends leaderboard records of the variant
+`informed` to results/leaderboard/beside, from which the claim ledger is judged, and writes the table of
+docs/statistics.md; a row that is there is not taken again, nor a statistic that lies in `--out`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import beside
 import torch
 
-from solera import testbeds
-from solera.app.live import merge_tensors
-from solera.app.swapping import load_into
+from solera.bench.arena import Arena, made_from
 from solera.cli.calibration import testbed_batches
-from solera.evaluate import score
 from solera.learn.statistics import Cut, measure, measure_through_merged
 from solera.recipe.values import Merge, Operand, Recipe, StepUse
 from solera.testbeds.contract import Built
-from solera.types import ModelRef
 
-KINDS = ("fisher", "sampled_fisher", "empirical_fisher", "gram")
+VARIANT = beside.Variant("vision-8", "informed")
+PAGE = beside.DOCS / "statistics.md"
+NORMALIZED = tuple({"normalize": how} for how in ("model", "none"))
 SHARES = (0.1, 0.5, 0.9, 0.95, 1.0)
-STRENGTHS = (0.1, 0.15, 0.2, 0.3)
 OMEGAS = (0.2, 0.4, 0.6)
+BASE_KIND = "activation_norm"
+STOOD_ON = ("task_arithmetic", "ties")
+"""Methods without statistics that AIM goes around, tuned as on the leaderboards."""
 
 
 @dataclass(frozen=True)
 class Try:
-    """One setting of a method: which statistic stands where, and what is around it."""
+    """One method: its settings, which statistic it reads and where that stands, or the row that AIM goes around."""
 
-    name: str
+    entry: str
     method: str
-    values: dict[str, Any]
+    settings: tuple[Mapping[str, Any], ...]
     slot: str = ""
     kind: str = ""
-    wrap: tuple[StepUse, ...] = ()
+    around: str = ""
 
 
-def tries() -> Iterator[Try]:
-    """Everything that is compared."""
-    yield Try("average", "linear", {})
-    for kind in ("fisher", "sampled_fisher", "empirical_fisher"):
-        for normalize in ("model", "none"):
-            yield Try(kind, "fisher", {"normalize": normalize}, "fisher", kind)
-    for share in SHARES:
-        yield Try("regmean", "regmean", {"off_diagonal": share}, "gram", "gram")
-        yield Try("regmean_plus_plus", "regmean_plus_plus", {"off_diagonal": share}, "merged_gram", f"merged-{share}")
-    for strength in STRENGTHS:
-        yield Try("task_arithmetic", "task_arithmetic", {"weight": strength})
-        for omega in OMEGAS:
-            around = (StepUse("aim", {"omega": omega}),)
-            yield Try("task_arithmetic, aim", "task_arithmetic", {"weight": strength, "omega": omega}, wrap=around)
-    for omega in OMEGAS:
-        around = (StepUse("aim", {"omega": omega}),)
-        yield Try("regmean, aim", "regmean", {"off_diagonal": 0.9, "omega": omega}, "gram", "gram", around)
+def fisher(entry: str, kind: str) -> Try:
+    """One kind of Fisher information."""
+    return Try(entry, "fisher", NORMALIZED, "fisher", kind)
 
 
-def statistics(built: Built, out: Path, samples: int, seed: int) -> dict[str, float]:
-    """Measure everything; seconds by kind."""
-    cut, taken = Cut(samples, 64), {}
-    data = {task: testbed_batches(built, task, cut) for task in built.experts}
-    for kind in KINDS:
-        began = time.process_time()
-        for task, folder in built.experts.items():
-            measure(ModelRef(str(folder)), data[task], [kind], out / task / kind, data=task, seed=seed)
-        taken[kind] = round(time.process_time() - began, 2)
-    refs = [ModelRef(str(folder)) for folder in built.experts.values()]
-    for share in SHARES:
-        places = [out / task / f"merged-{share}" for task in built.experts]
-        measure_through_merged(refs, list(data.values()), places, off_diagonal=share)
-    every = [batch for task in data.values() for batch in task]
-    measure(ModelRef(str(built.base)), every, ["activation_norm"], out / "base", data="all tasks")
-    return taken
+def aim(method: str, slot: str = "") -> Try:
+    """AIM around a method."""
+    return Try(f"{method}.aim", method, tuple({"omega": omega} for omega in OMEGAS), slot, slot, around=method)
 
 
-def merged(built: Built, one: Try, out: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a merge of all experts."""
+ALL_SHARES = tuple({"off_diagonal": share} for share in SHARES)
+TRIES = (
+    fisher("fisher", "fisher"),
+    Try("regmean", "regmean", ALL_SHARES, "gram", "gram"),
+    Try("regmean_plus_plus", "regmean_plus_plus", ALL_SHARES, "merged_gram", "merged_gram"),
+    aim("task_arithmetic"),
+    aim("ties"),
+    aim("regmean", "gram"),
+    fisher("fisher.sampled", "sampled_fisher"),
+    fisher("fisher.empirical", "empirical_fisher"),
+)
+
+
+def statistics(arena: Arena, built: Built, kind: str, out: Path, samples: int) -> None:
+    """Measure one kind on all experts, or on the base; what lies in `out` is kept."""
+    began, cut = time.process_time(), Cut(samples, 64)
+    data = {task: testbed_batches(built, task, cut) for task in arena.experts}
+    if kind == BASE_KIND:
+        every = [batch for task in data.values() for batch in task]
+        measure(arena.base, every, [kind], out / "base", data="all tasks")
+    elif kind == "merged_gram":
+        for share in SHARES:
+            places = [out / task / f"merged-{share}" for task in arena.experts]
+            refs, batches = list(arena.experts.values()), list(data.values())
+            measure_through_merged(refs, batches, places, off_diagonal=share)
+    else:
+        for task, model in arena.experts.items():
+            measure(model, data[task], [kind], out / task / kind, data=task, seed=arena.record.seed)
+    sys.stdout.write(f"{kind}: {time.process_time() - began:.1f} s\n")
+
+
+def place(one: Try, task: str, values: Mapping[str, Any], out: Path) -> Path:
+    """Where the statistic of an expert lies."""
+    if one.slot == "merged_gram":
+        return out / task / f"merged-{values['off_diagonal']}"
+    return out / task / one.kind / (f"{one.kind}.safetensors" if one.slot == "fisher" else "")
+
+
+def recipe(arena: Arena, one: Try, values: Mapping[str, Any], out: Path) -> Recipe:
+    """The merge of all experts."""
     models = tuple(
-        Operand(ModelRef(str(folder)), statistics={one.slot: str(out / task / one.kind)} if one.slot else {})
-        for task, folder in built.experts.items()
+        Operand(model, statistics={one.slot: str(place(one, task, values, out))} if one.slot else {})
+        for task, model in arena.experts.items()
     )
-    values = {name: value for name, value in one.values.items() if name != "omega"}
-    based = one.method == "task_arithmetic" or one.wrap
-    base = ModelRef(str(built.base)) if based else None
-    node = Merge(one.method, models, base=base, parameters=values, wrap=one.wrap, statistics={"*": str(out / "base")})
-    if one.slot == "fisher":
-        paths = {task: str(out / task / one.kind / f"{one.kind}.safetensors") for task in built.experts}
-        models = tuple(Operand(ModelRef(str(f)), statistics={"fisher": paths[t]}) for t, f in built.experts.items())
-        node = Merge(one.method, models, parameters=values)
-    return merge_tensors(Recipe(node), threads=1)
+    parameters = {name: value for name, value in values.items() if name != "omega"}
+    if not one.around:
+        return Recipe(Merge(one.method, models, parameters=parameters))
+    wrap = (StepUse("aim", {"omega": values["omega"]}),)
+    on_base = {"*": str(out / "base")}
+    return Recipe(Merge(one.method, models, base=arena.base, parameters=parameters, wrap=wrap, statistics=on_base))
 
 
-def accuracy(built: Built, module: Any, split: str) -> float:
-    """Mean over the held-in tasks, in percent."""
-    tasks = [task for task in testbeds.tasks(built, split) if task.group == "held-in"]  # type: ignore[arg-type]
-    found = [row.value for row in score(module, "", tasks) if row.metric == "accuracy"]
-    return 100 * sum(found) / len(found)
+def take(arena: Arena, built: Built, one: Try, out: Path, samples: int) -> None:
+    """Measure what a method reads, choose its setting, file its row."""
+    for kind in filter(None, (one.kind, BASE_KIND if one.around else "")):
+        statistics(arena, built, kind, out, samples)
+    given = dict(beside.filed(VARIANT, arena)[one.around, "tuned"].parameters) if one.around else {}
+    settings = [{**given, **values} for values in one.settings]
+    run = beside.of_one(arena, lambda values: made_from(recipe(arena, one, values, out)))
+    beside.file(VARIANT, arena, beside.tuned(arena, one.entry, one.method, settings, run))
 
 
-def rows_of(built: Built, out: Path, samples: int) -> Iterator[dict[str, Any]]:
-    """All settings on one testbed; the best of each name by validation is marked."""
-    module = testbeds.load(built, built.base)
-    about = {"testbed": built.name, "size": built.size, "seed": built.seed, "samples": samples}
-    yield {**about, "seconds": statistics(built, out, samples, built.seed)}
-    found: list[dict[str, Any]] = []
-    for one in tries():
-        load_into(module, merged(built, one, out))
-        scores = {split: round(accuracy(built, module, split), 2) for split in ("validation", "test")}
-        found.append({**about, "name": one.name, "values": one.values, **scores})
-    best = {name: max((r for r in found if r["name"] == name), key=lambda r: r["validation"]) for name in _names(found)}
-    for row in found:
-        yield {**row, "chosen": row is best[row["name"]]}
+def run(size: str, seeds: Iterable[int], cache: Path | None, out: Path, samples: int) -> None:
+    """Everything that is missing."""
+    for seed in seeds:
+        arena, built = beside.opened(VARIANT, size, seed, cache)
+        beside.references(VARIANT, arena, STOOD_ON)
+        there = beside.filed(VARIANT, arena)
+        for one in TRIES:
+            if (one.entry, "tuned") not in there:
+                take(arena, built, one, out / f"{arena.record.digest[:8]}-{samples}", samples)
 
 
-def _names(found: list[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(row["name"] for row in found))
+def page(size: str) -> str:
+    """What was measured, as Markdown; nothing where nothing was."""
+    found = VARIANT.board(size)
+    if found is None:
+        return ""
+    left_out = {(name, "default") for name in STOOD_ON}
+    shown = [line for line in found.lines if line.name not in left_out]
+    rows = [[beside.label(line), *beside.groups(line), len(line.seeds), asks(line.name[0])] for line in shown]
+    return beside.table(("", "held-in", "unseen", "damaged", "seeds", "reads"), rows)
+
+
+def asks(entry: str) -> str:
+    """Which statistics an entry reads, in words."""
+    one = next((each for each in TRIES if each.entry == entry), None)
+    return ", ".join(filter(None, (one.kind, f"{BASE_KIND} of the base" if one.around else ""))) if one else "–"
 
 
 def main() -> None:
-    """Print all rows."""
+    """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="small")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--cache", type=Path)
-    parser.add_argument("--out", type=Path, help="keep the statistics here")
+    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "solera-informed")
+    parser.add_argument("--page", action="store_true", help="write the page only")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for seed in map(int, options.seeds.split(",")):
-        built = testbeds.open_built("vision-8", size=options.size, seed=seed, cache=options.cache)
-        with tempfile.TemporaryDirectory() as place:
-            out = (options.out or Path(place)) / f"seed-{seed}"
-            for row in rows_of(built, out, options.samples):
-                sys.stdout.write(json.dumps(row) + "\n")
-                sys.stdout.flush()
+    if not options.page:
+        run(options.size, map(int, options.seeds.split(",")), options.cache, options.out, options.samples)
+    beside.put(PAGE, page(options.size))
 
 
 if __name__ == "__main__":
