@@ -13,7 +13,16 @@ from typer.testing import CliRunner
 
 from solera.app import PackMake, merge, pack_inspect, pack_make, pack_unpack, pack_verify
 from solera.cli.commands import app
-from solera.errors import BadParameter, MissingTensor, NonFinite, PlanError, SoleraError, TargetInUse, UnknownName
+from solera.errors import (
+    BadParameter,
+    MissingTensor,
+    NonFinite,
+    PlanError,
+    ShapeMismatch,
+    SoleraError,
+    TargetInUse,
+    UnknownName,
+)
 from solera.inference.routed import open_pack
 
 TASKS = ("e0", "e1", "e2")
@@ -235,9 +244,19 @@ def test_the_wrong_base_is_seen_by_its_shapes(zoo, tmp_path):
     write_model(
         models["base"], {n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()}, llama_config()
     )
-    report = made(models, tmp_path / "pack", names=("a", "b", "c"))
-    assert any("not of one shape" in note for note in report.warnings)
-    assert "model.norm.weight" in report.own
+    with pytest.raises(ShapeMismatch, match="not tuned from this base"):
+        made(models, tmp_path / "pack")
+
+
+def test_another_base_of_the_same_shapes_is_warned_of(zoo, tmp_path):
+    models = zoo()
+    rng = np.random.default_rng(7)
+    shapes = llama_shapes()
+    write_model(
+        models["base"], {n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()}, llama_config()
+    )
+    report = made(models, tmp_path / "pack")
+    assert sum("tuned from another one" in text for text in report.warnings) == 3
 
 
 def test_values_that_are_not_finite_are_refused(zoo, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class _Work:
     dtype: DType | None
     planned: Plan | None
     listener: Listener
+    notes: list[str] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, str]:
@@ -198,7 +199,11 @@ def _task(work: _Work, place: int, row: Mapping[str, Any]) -> TaskPart:
 def _masks(work: _Work, staging: Staging, reader: FileReader) -> Rows:
     parts = _with_own(work, mask_parts(work.family, work.tensors, work.dtype, reader, work.listener))
     masking, own = _masking(work.wanted), work.tensors.own
-    return shares(write_masks(staging.model, work.files, work.family, parts, own, masking, reader, work.listener))
+    found = write_masks(staging.model, work.files, work.family, parts, own, masking, reader, work.listener)
+    for k in found.far():
+        work.notes.append(f"{work.family.names[k]} is far from the base: it looks tuned from another one")
+        work.listener(Event("warning", "models", work.notes[-1]))
+    return shares(found)
 
 
 def _exclusives(work: _Work, staging: Staging, table: Mapping[str, Source], reader: FileReader) -> Rows:
@@ -268,5 +273,5 @@ def _report(work: _Work, staging: Staging, pack: Pack, rows: Rows, notes: tuple[
         own=work.tensors.own,
         seconds=time.monotonic() - began,
         digest=digest_file(staging.model / "pack.json"),
-        warnings=notes,
+        warnings=(*notes, *work.notes),
     )

@@ -60,6 +60,12 @@ class Masked:
     taken: list[int]
     entries: list[int]
     scales: list[float] = field(default_factory=list)
+    moved: list[float] = field(default_factory=list)
+    base: float = 0.0
+
+    def far(self) -> list[int]:
+        """Places of experts farther from the base than the base is from zero: tuned from another one."""
+        return [k for k, square in enumerate(self.moved) if square > self.base > 0]
 
 
 def mask_parts(family: Family, tensors: Tensors, dtype: DType | None, reader: ByteReader, listener: Listener) -> Parts:
@@ -87,7 +93,7 @@ def write_masks(
 
     Cost: one pass; memory for a block of every model.
     """
-    found = Masked([0] * len(family.experts), [0] * len(family.experts))
+    found = Masked([0] * len(family.experts), [0] * len(family.experts), moved=[0.0] * len(family.experts))
     sums = [magnitudes(task, masking.scale or "tensor") for task in range(len(family.experts))]
     states = [one.init(0, None) for one in sums]
     done, whole = 0, sum(spec.numel for spec in parts.vector.values())
@@ -95,7 +101,7 @@ def write_masks(
         vector = opened.enter_context(part_file(folder, files["vector"], parts.vector))
         tasks = task_files(opened, folder, files, family, parts)
         for name in parts.vector:
-            for start, values in _deltas(family, name, reader):
+            for start, values in _deltas(family, name, reader, found):
                 shared = masking.vector(values)
                 vector.write(name, shared, start)
                 _write_bits(tasks, name, start, masking, values, shared, found)
@@ -113,7 +119,7 @@ def write_masks(
     return found
 
 
-def _deltas(family: Family, name: str, reader: ByteReader) -> Iterator[tuple[int, Tensor]]:
+def _deltas(family: Family, name: str, reader: ByteReader, found: Masked) -> Iterator[tuple[int, Tensor]]:
     """Task vectors of a tensor, block by block: (first entry, (models, entries))."""
     assert family.base is not None
     source = family.base.table[name]
@@ -122,6 +128,8 @@ def _deltas(family: Family, name: str, reader: ByteReader) -> Iterator[tuple[int
         values = torch.stack([read(expert.table[name], start, stop, reader) - base for expert in family.experts])
         if not bool(torch.isfinite(values).all()):
             raise NonFinite(f"{name} holds a value that is not finite.", fix="repair that model")
+        found.base += float(base.double().square().sum())
+        found.moved = [a + b for a, b in zip(found.moved, values.double().square().sum(1).tolist(), strict=True)]
         yield start, values
 
 

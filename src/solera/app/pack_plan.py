@@ -12,7 +12,7 @@ from torch import Tensor
 
 from solera.checkpoints import open_checkpoint
 from solera.checkpoints.contract import ByteReader, Checkpoint, Source
-from solera.errors import BadParameter, MissingTensor, PlanError
+from solera.errors import BadParameter, MissingTensor, PlanError, ShapeMismatch
 from solera.inference.routed.index import checked_name
 from solera.ops.masks import bytes_for
 from solera.types import CELL, DType, TensorSpec
@@ -100,6 +100,7 @@ def sorted_tensors(start: Mapping[str, TensorSpec], family: Family, patterns: Se
     named = {name for name in {*start, *tables[0]} if any(pattern.search(name) for pattern in wanted)}
     _check_found(wanted, named)
     shaped = {n for n in start if n not in named and _differs(n, start[n], tables, family)}
+    _check_base(start, shaped, family)
     extra = [n for n in tables[0] if n not in start]
     for name in (*extra, *sorted(named - set(extra))):
         _check_everywhere(name, tables, family)
@@ -119,6 +120,16 @@ def _check_found(patterns: Sequence[re.Pattern[str]], names: set[str]) -> None:
     for pattern in patterns:
         if not any(pattern.search(name) for name in names):
             raise BadParameter("`own` finds no tensor.", got=pattern.pattern, fix="see `solera inspect BASE --tensors`")
+
+
+def _check_base(start: Mapping[str, TensorSpec], shaped: set[str], family: Family) -> None:
+    """Heads may differ in shape; a model most of whose weights do is another one."""
+    odd, whole = (sum(start[name].numel for name in names) for names in (shaped, start))
+    if 2 * odd > whole:
+        where, got = family.layout.ref, f"{len(shaped)} of {len(start)} tensors differ in shape"
+        raise ShapeMismatch(
+            "The experts are not tuned from this base.", where=where, got=got, fix="name their own base"
+        )
 
 
 def _differs(name: str, spec: TensorSpec, tables: Sequence[Mapping[str, TensorSpec]], family: Family) -> bool:

@@ -71,7 +71,8 @@ def mixing(inner: nn.Module, contents: Contents, places: Mapping[str, Place]) ->
     The module must hold the start's weights while mixtures run.
     """
     changed = contents.changed()
-    if contents.owned() or any(not places[name].whole for name in changed):
+    parameters = dict(inner.named_parameters(remove_duplicate=False))
+    if contents.owned() or any(not p.whole or p.parameter not in parameters for p in map(places.__getitem__, changed)):
         return None
     made, by_module = Mixing(inner), _by_module(inner, changed, places)
     for module, names in by_module.items():
@@ -86,11 +87,13 @@ def mixing(inner: nn.Module, contents: Contents, places: Mapping[str, Place]) ->
 def _by_module(
     inner: nn.Module, changed: Sequence[str], places: Mapping[str, Place]
 ) -> dict[nn.Module, dict[str, str]]:
-    """Module -> its changed parameters: own name -> the pack's."""
+    """Module -> its changed parameters: own name -> the pack's. Tied parameters are of several modules."""
+    known = {id(inner.get_parameter(places[name].parameter)): name for name in changed}
     found: dict[nn.Module, dict[str, str]] = {}
-    for name in changed:
-        owner, _, leaf = places[name].parameter.rpartition(".")
-        found.setdefault(inner.get_submodule(owner), {})[leaf] = name
+    for module in inner.modules():
+        for leaf, parameter in module.named_parameters(recurse=False):
+            if id(parameter) in known:
+                found.setdefault(module, {})[leaf] = known[id(parameter)]
     return found
 
 

@@ -21,7 +21,7 @@ from solera.inference.routed.contents import Contents
 from solera.inference.routed.grouping import Group, Weights, groups_of, labelled, rows_of, together
 from solera.inference.routed.index import Pack
 from solera.inference.routed.mixing import Mixing, mixing
-from solera.inference.routed.places import Place, placed, places_of, put, swap
+from solera.inference.routed.places import Place, placed, places_of, put, shape_at, swap
 from solera.inference.routed.routing import Router, features_of
 
 Tasks = str | Sequence[str]
@@ -205,7 +205,7 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
         if value is None:
             return
         place = self._places[name]
-        (put if tuple(value.shape) == _shape(self.inner, place) else swap)(self.inner, place, value)
+        (put if tuple(value.shape) == shape_at(self.inner, place) else swap)(self.inner, place, value)
 
     def _said(self, task: Tasks | None, weights: Any) -> Tensor:
         if task is not None and weights is not None:
@@ -253,7 +253,3 @@ def is_one_task(groups: Sequence[Group]) -> bool:
 def _wanted_places(inner: nn.Module, contents: Contents) -> dict[str, Place]:
     known = places_of(inner)
     return {name: placed(inner, known, name) for name in (*contents.changed(), *contents.owned())}
-
-
-def _shape(inner: nn.Module, place: Place) -> tuple[int, ...]:
-    return tuple(inner.get_parameter(place.parameter).shape) if place.whole else place.size

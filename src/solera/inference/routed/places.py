@@ -100,6 +100,11 @@ def put(module: nn.Module, place: Place, value: Tensor) -> None:
     _view(_parameter(module, place.parameter).data, place).copy_(value)
 
 
+def shape_at(module: nn.Module, place: Place) -> tuple[int, ...]:
+    """Shape of what lies at a place now."""
+    return tuple(_parameter(module, place.parameter).shape) if place.whole else place.size
+
+
 def swap(module: nn.Module, place: Place, value: Tensor) -> None:
     """Put a tensor of another shape in a parameter's stead."""
     kept = _parameter(module, place.parameter)
