@@ -1,6 +1,6 @@
 """Methods that lose to plain averaging: is it the length of the merged change, its direction, or the number of experts?
 
-python benchmarks/below_average.py [--seeds 0,1,2] [--beds vision-8,text-6] [--page]
+python benchmarks/below_average.py [--seeds 0,1,2] [--beds vision-8,text-6,lm-6] [--page]
 
 For each method, of all experts of a testbed: score with defaults; length of its change over that of the average's; and
 the score of the same change stretched or shrunk to the average's length. Then of two experts at a time, as such methods
@@ -119,7 +119,7 @@ def main() -> None:
     """Measure what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--beds", default="vision-8,text-6")
+    parser.add_argument("--beds", default="vision-8,text-6,lm-6")
     parser.add_argument("--page", action="store_true", help="only the table")
     options = parser.parse_args()
     torch.set_num_threads(1)
