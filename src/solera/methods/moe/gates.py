@@ -22,7 +22,8 @@ def from_states(states: Tensor, negative: Tensor | None = None) -> Tensor:
         tensor([[[0.6000, 0.8000]]])
     """
     found = states.double() if negative is None else states.double() - negative.double()
-    return (found / found.norm(dim=-1, keepdim=True).clamp(min=1e-8)).float()
+    rows: Tensor = found / found.norm(dim=-1, keepdim=True).clamp(min=1e-8)
+    return rows.float()
 
 
 def drawn(shape: tuple[int, int, int], seed: int, *, uniform: bool = False) -> Tensor:

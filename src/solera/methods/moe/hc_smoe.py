@@ -25,7 +25,7 @@ OUTPUTS = "expert_output"
     verb="merge",
     paper="arXiv:2410.08589",
     code="github.com/wazenmai/HC-SMoE",
-    parity="wazenmai/HC-SMoE@bd77eba1: clusters equal (average, single and complete linkage where no distances tie)",
+    parity="wazenmai/HC-SMoE@bd77eba1: clusters of average and single linkage equal",
 )
 def hc_smoe(
     *,
@@ -46,7 +46,7 @@ def hc_smoe(
 
     Differs:
         Every layer keeps the same number, as the paper's main setting does; its dynamic variant is not built.
-        Where a comparison of distances ties, the first pair of experts is joined.
+        Of two members the first leads; in the official code rounding decides.
 
     Example:
         >>> outputs = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
@@ -100,4 +100,5 @@ def nearest(points: Tensor, members: Sequence[int]) -> int:
         1
     """
     rows = points[list(members)].double()
-    return members[int(torch.linalg.vector_norm(rows - rows.mean(0), dim=1).argmin())]
+    far = torch.linalg.vector_norm(rows - rows.mean(0), dim=1)
+    return members[int((far <= far.min() * (1 + 1e-9)).int().argmax())]  # two members lie equally far, but for rounding
