@@ -385,6 +385,8 @@ def main() -> None:
     parser.add_argument("--peak-of", default="", help=argparse.SUPPRESS)
     parser.add_argument("--page", action="store_true")
     options = parser.parse_args()
+    if options.items and (options.generated or options.upcycled):
+        parser.error("--items is for the tasks of moe-8 with answers given")
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
     if options.peak_of:
