@@ -30,6 +30,7 @@ REQUIRED: Mapping[str, Mapping[str, Any]] = {"nearswap": {"t": 0.001}}
 
 NOT_A_MERGE: Mapping[str, str] = {
     "passthrough": "takes one model as it is",
+    "mka": "merges layers of one model, not models",
     "mwa": "needs a measured loss or score for each model",
     "negmerge": "negates: takes fine-tunes of one task, to forget it",
     "tsv_compress": "compresses experts, does not merge them",

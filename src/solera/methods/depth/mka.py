@@ -27,6 +27,7 @@ Norms = Literal["first", "average"]
     numeric=NumericClass.EXACT,
     paper="arXiv:2406.16330",
     code="github.com/SempraETY/Pruning-via-Merging",
+    law_optouts={"results_are_distinct": "the law's tensor is a matrix; norms and what lies outside layers are kept"},
 )
 def mka(weight: PerModel[Weight] = 1.0, *, norms: Norms = "first") -> Chain:
     """Merge layers into one: matrices are averaged with weights, norms are the first layer's.
