@@ -1,7 +1,7 @@
 """Caches with a budget: what experts of lm-6 still write, and what writing behind a long context costs.
 
 python benchmarks/kv.py [--size small] [--seeds 0] [--items N] [--cache FOLDER]   quality, one seed after another
-python benchmarks/kv.py --speed [--shape 12x768] [--context 4096] [--tokens 64]   tokens/s, own cost, bytes
+python benchmarks/kv.py --speed [--shape 12x768] [--context 4096] [--tokens 128]   tokens/s, own cost, bytes
 python benchmarks/kv.py --page                                                    the tables of docs/kv.md alone
 
 Quality appends leaderboard records of the variant `kv` to results/leaderboard/beside, from which the claim ledger is
@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--shape", default="12x768")
     parser.add_argument("--context", type=int, default=4096)
-    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--page", action="store_true", help="write the page only")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -61,7 +61,7 @@ class Timed:
     """What is timed. tokens: written for each row. observe: see `solera_cache`."""
 
     context: int = 4096
-    tokens: int = 64
+    tokens: int = 128
     methods: Sequence[str] = METHODS
     budgets: Sequence[float] = BUDGETS
     observe: int | None = None

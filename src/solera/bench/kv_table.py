@@ -38,7 +38,7 @@ def speed_cells(rows: Iterable[SpeedRow]) -> tuple[Cells, list[Cells]]:
             row.method,
             f"{100 * row.budget:.0f} %",
             f"{row.tokens_per_s:.2f}",
-            f"{row.tokens_per_s / full.tokens_per_s:.2f}×" if full else "–",
+            f"{row.tokens_per_s / full.tokens_per_s:.2f}" if full else "–",
             f"{row.same_length:.2f}",
             f"{100 * row.own:.1f} %",
             f"{row.nbytes / 2**20:.1f}",
@@ -47,7 +47,7 @@ def speed_cells(rows: Iterable[SpeedRow]) -> tuple[Cells, list[Cells]]:
         )
         for row in found
     ]
-    heads = ("method", "budget", "tokens/s", "of plain", "plain, as short", "own cost", "MiB", "of plain", "prompt, s")
+    heads = ("method", "budget", "tokens/s", "× full", "as short", "own", "MiB", "of full", "prompt s")
     return heads, body
 
 
@@ -55,7 +55,7 @@ def shown(title: str, cells: tuple[Cells, list[Cells]], console: Console) -> Non
     """Print a table."""
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for place, name in enumerate(cells[0]):
-        table.add_column(name, justify="left" if place == 0 else "right", no_wrap=True)
+        table.add_column(name, justify="right" if place else "left", no_wrap=place > 0)
     for row in cells[1]:
         table.add_row(*row)
     console.print(table)

@@ -32,7 +32,7 @@ def bench(
         str, typer.Option(help="Speed of a random Llama instead: LAYERSxWIDTH, as 12x768.", show_default=False)
     ] = "",
     context: Annotated[int, typer.Option(min=16, help="With --random: tokens before those that are written.")] = 4096,
-    tokens: Annotated[int, typer.Option(min=1, help="With --random: tokens that are written.")] = 64,
+    tokens: Annotated[int, typer.Option(min=1, help="With --random: tokens that are written.")] = 128,
     method: Methods = None,
     budgets: Budgets = "1,0.5,0.35,0.2",
     tasks: Annotated[str, typer.Option(help="Of the testbed: a,b.")] = "recall,instruction,brackets",

@@ -99,7 +99,7 @@ def test_cam_sure_gives_all_away() -> None:
 
 def test_cam_without_attention_is_eviction() -> None:
     before = random_entries()
-    silent = before.but(scores=torch.where(before.places > 15, 1.0, 0.0))
+    silent = before.but(scores=torch.where(before.places > 17, 1.0, 0.0))
     goal = Goal((8, 8), (24, 19))
     assert_close(cam(4, 2).reduce(silent, goal).values[0], window(2).reduce(silent, goal).values[0])
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from solera.inference.kv.contract import EMPTY
 from solera.inference.kv.layer import Arrival, KVLayer
 
-BLOCK_BYTES = 1 << 24
+BLOCK_BYTES = 1 << 22
 """Bytes of attention weights that are made at once where only their sums are wanted."""
 
 
@@ -98,25 +98,28 @@ def measured(query: Tensor, key: Tensor, layer: KVLayer, arrival: Arrival, scali
     for start in range(first, tokens, step):
         stop = min(start + step, tokens)
         end = slots - tokens + stop  # later keys are seen by nobody
-        part = query[:, :, start:stop].reshape(rows, heads, -1, query.shape[-1])
-        logits = (torch.matmul(part, key[:, :, :end].transpose(2, 3)).float() * scaling).view(
-            rows, heads, groups, stop - start, end
-        )
-        total[:, :, :end] += _block(logits, layer, arrival, (start, stop))
-    return total
+        part = (query[:, :, start:stop] * scaling).reshape(rows, heads, -1, query.shape[-1])
+        logits = torch.matmul(part, key[:, :, :end].transpose(2, 3)).float()
+        total[:, :, :end] += _block(logits.view(rows, heads, groups, stop - start, end), layer, arrival, (start, stop))
+    return total / groups
 
 
 def _block(logits: Tensor, layer: KVLayer, arrival: Arrival, span: tuple[int, int]) -> Tensor:
+    """Sums of the weights of some queries over them and over the query heads of a head."""
     assert layer.shelf is not None, "filled before"
-    end = logits.shape[-1]
+    end, tokens = logits.shape[-1], span[1] - span[0]
     votes = layer.shelf.entries.votes if not layer.whole else None
     if votes is not None:
         logits += votes[:, :, None, None, :end].clamp(min=1).log()
-    logits.masked_fill_(~visible(layer, arrival, *span, end)[:, :, None], -torch.inf)
-    weights = torch.softmax(logits, -1).mean(2)
+    if layer.whole and layer.window is None and not layer.holes:  # only the last keys are hidden from some
+        later = torch.ones(tokens, tokens, dtype=torch.bool, device=logits.device).triu(1)
+        logits[..., -tokens:].masked_fill_(later, -torch.inf)
+    else:
+        logits.masked_fill_(~visible(layer, arrival, *span, end)[:, :, None], -torch.inf)
+    weights = torch.softmax(logits, -1)
     if arrival.holes:
-        weights *= arrival.places[:, None, span[0] : span[1], None] != EMPTY
-    return weights.sum(2)
+        weights *= arrival.places[:, None, None, span[0] : span[1], None] != EMPTY
+    return weights.sum((2, 3))
 
 
 def attended(

@@ -117,6 +117,7 @@ def solera_cache(
         RunError: the model is set to a static cache.
 
     Example:
+        >>> import torch
         >>> from transformers import LlamaConfig, LlamaForCausalLM
         >>> config = LlamaConfig(vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=2,
         ...                      num_attention_heads=2)
@@ -157,6 +158,7 @@ def budgeted(
     Args and errors are those of `solera_cache`; also RunError where a cache is static, or was filled before.
 
     Example:
+        >>> import torch
         >>> from transformers import LlamaConfig, LlamaForCausalLM
         >>> config = LlamaConfig(vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=2,
         ...                      num_attention_heads=2)

@@ -23,6 +23,9 @@ Size = Literal["values", "attention", "none"]
 PAPER = ((0.35, 0.08, 0.02), (0.5, 0.17, 0.12))
 """(budget, share of the tokens that are newest, share that are heavy hitters): what the paper leaves unmerged."""
 
+GRID = 2**16
+"""Cosines are compared in steps of 1 / GRID: runs of one token have equal ones, and rounding must not choose."""
+
 
 @cache_method("kvmerger", merges=True, paper="2407.08454")
 def kvmerger(
@@ -131,7 +134,7 @@ def joins(entries: Entries, fixed: Tensor, need: Tensor, epsilon: float | None) 
         (rows, heads, slots), bool.
     """
     keys = torch.nn.functional.normalize(entries.keys.float(), dim=-1)
-    near = (keys[:, :, 1:] * keys[:, :, :-1]).sum(-1)
+    near = ((keys[:, :, 1:] * keys[:, :, :-1]).sum(-1) * GRID).round() / GRID
     free = entries.valid & ~fixed
     fine = free[..., 1:] & free[..., :-1]
     order = near.masked_fill(~fine, -torch.inf).argsort(dim=-1, descending=True, stable=True)

@@ -172,7 +172,7 @@ class KVLayer(CacheLayerMixin):  # type: ignore[misc]
         ]
         goal = Goal(tuple(keep), tuple(self._held(seen) for seen in self.seen), self.index)
         with self.working.clock("reduce"):
-            reduced = self.working.method.reduce(self._in_window(), goal)
+            reduced = self.working.method.reduce(self._in_window(keep), goal)
             self._replace(reduced, max(self.capacity(row, 1) for row in rows))
 
     def _fits(self, limits: Sequence[int]) -> bool:
@@ -180,13 +180,14 @@ class KVLayer(CacheLayerMixin):  # type: ignore[misc]
         plain = self.budget is None or all(limit == self._held(s) for limit, s in zip(limits, self.seen, strict=True))
         return self.whole and self.window is not None and plain
 
-    def _in_window(self) -> Entries:
-        """The entries that a later query can still see."""
+    def _in_window(self, keep: Sequence[int]) -> Entries:
+        """The entries that a later query can still see, in rows that are to be reduced; others stay as they are."""
         assert self.shelf is not None, "filled before"
         entries = self.shelf.entries
         if self.window is None:
             return entries
-        first = torch.tensor(self.seen, device=entries.places.device)[:, None, None] - self.window + 1
+        after = [seen if most < c else 0 for seen, most, c in zip(self.seen, keep, self.counts, strict=True)]
+        first = torch.tensor(after, device=entries.places.device)[:, None, None] - self.window + 1
         return entries.but(places=entries.places.masked_fill(entries.places < first, EMPTY))
 
     def _replace(self, entries: Entries, slots: int) -> None:
