@@ -27,7 +27,7 @@ def maxsim(query: Tensor, pages: Sequence[Tensor]) -> Tensor:
     lengths = [len(page) for page in pages]
     if len(set(lengths)) == 1:
         return products.view(len(pages), lengths[0], -1).amax(1).sum(1)
-    return torch.stack([part.amax(0).sum() for part in products.split(lengths)])
+    return torch.stack([part.amax(0).sum() for part in torch.split(products, lengths)])
 
 
 def ndcg(scores: Tensor, relevant: Sequence[int] | int, at: int = 5) -> float:

@@ -81,7 +81,8 @@ def measure_merging(
     """
     if not batches or rounds < 1:
         raise BadParameter("There is nothing to measure on.", got=f"{len(batches)} batches, {rounds} rounds")
-    wanted = list(dict.fromkeys([0, *(_hashable(r) for r in reductions)]))
+    wanted: list[Reduction] = [0]
+    wanted += [r for r in reductions if r not in wanted]
     first = [_answers(model, batches, r, proportional=proportional) for r in wanted]
     times = [[row[2]] for row in first]
     tell(len(wanted), len(wanted) * rounds)
@@ -93,10 +94,6 @@ def measure_merging(
         _row(r, answers, left, batches, first[0][0], min(each))
         for r, (answers, left, _), each in zip(wanted, first, times, strict=True)
     )
-
-
-def _hashable(r: Reduction) -> int | tuple[int | float, ...]:
-    return tuple(r) if isinstance(r, list) else r  # type: ignore[return-value]
 
 
 @torch.no_grad()
@@ -135,6 +132,6 @@ def _row(
     right: list[bool] = []
     if labelled:
         for answer, batch in zip(answers, batches, strict=True):
-            right += (answer == batch.labels).tolist()
+            right += [] if batch.labels is None else answer.eq(batch.labels.cpu()).tolist()
     accuracy = sum(right) / images if labelled else None
     return Measured(r, left, accuracy, same / images, images / took[0], took[1], tuple(right))

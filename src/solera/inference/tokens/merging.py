@@ -30,7 +30,7 @@ class TokenMerging:
     Attributes:
         each: tokens that each layer is to merge away. special: tokens in front that never merge.
         tokens: at first, special ones among them. matchings: of the layers that merged, in order.
-        metric: what tokens were last compared by. sizes: (batch, tokens left), patches that each stands for; None: none yet.
+        metric: what tokens were last compared by. sizes: (batch, tokens left), patches of each; None: nothing merged.
     """
 
     each: tuple[int, ...]
@@ -127,7 +127,7 @@ def _remember(state: TokenMerging, head: int) -> Any:
     """A hook that keeps the mean of the keys over heads."""
 
     def hook(_module: nn.Module, _args: Any, keys: Tensor) -> None:
-        state.metric = keys.detach().unflatten(-1, (-1, head)).mean(2)
+        state.metric = keys.detach().view(*keys.shape[:2], -1, head).mean(2)
 
     return hook
 
@@ -137,8 +137,8 @@ def _forward(block: Block, place: int, state: TokenMerging, *, proportional: boo
 
     def half(norm: str, module: str, x: Tensor, *more: Any, **named: Any) -> Tensor:
         found = block.part(module)(block.part(norm)(x), *more, **named)
-        found = found[0] if isinstance(found, tuple) else found
-        return (block.part("dropout")(found) if block.parts.dropout else found) + x
+        made: Tensor = found[0] if isinstance(found, tuple) else found
+        return x + (block.part("dropout")(made) if block.parts.dropout else made)
 
     def forward(hidden_states: Tensor, attention_mask: Tensor | None = None, **named: Any) -> Tensor:
         if place == 0:

@@ -9,8 +9,9 @@ from pathlib import Path
 from torch import Tensor
 
 from solera.checkpoints.contract import ByteReader, Source
+from solera.checkpoints.header import Header
 from solera.checkpoints.reader import FileReader
-from solera.checkpoints.safetensors_file import Header, read_header
+from solera.checkpoints.safetensors_file import read_header
 from solera.checkpoints.statistics import write_tensors
 from solera.errors import BadParameter, NotFound, TargetInUse
 from solera.inference.tokens.pooling import Pooler, pooled_count, pooler

@@ -41,7 +41,7 @@ def diffusion_map(x: Tensor, *, sigma: float = SIGMA, alpha: float = ALPHA, dime
     kernel = kernel / (sums[:, None] * sums).pow(alpha)
     roots = kernel.sum(0).sqrt()
     values, vectors = torch.linalg.eigh(kernel / (roots[:, None] * roots))
-    leading = vectors[:, values.abs().argsort(descending=True)[: dimensions + 1]]
+    leading: Tensor = vectors[:, values.abs().argsort(descending=True)[: dimensions + 1]]
     return leading[:, 1:] / leading[:, :1]
 
 
