@@ -33,7 +33,7 @@ def speed_cells(rows: Iterable[SpeedRow]) -> tuple[Cells, list[Cells]]:
     """Heads, and one row for each method and budget."""
     found = list(rows)
     full = next((row for row in found if row.method == FULL), None)
-    body = [
+    body: list[Cells] = [
         (
             row.method,
             f"{100 * row.budget:.0f} %",

@@ -171,17 +171,40 @@ def test_sampling_and_beams(llama, ids) -> None:
     assert max(cache.physical_lengths) <= 19
 
 
-def test_votes_reach_the_attention(llama) -> None:
-    """A text of one token again and again, merged and counted: the model does not notice in its first layer."""
+def test_votes_reach_the_attention() -> None:
+    """One token again and again between others, merged and counted: the model does not notice in its first layer."""
     model = decoder(layers=1)
-    same = torch.full((1, 20), 7)
-    cache = solera_cache(model, budget=8, method="kvmerger", size="attention", slack=0)
+    text = torch.tensor([[3, 9, 11, *[7] * 17]])
+    nowhere = torch.zeros_like(text)
+    cache = solera_cache(model, budget=8, method="kvmerger", size="attention", slack=0, recent=0.0, heavy=0.0)
     with torch.no_grad():
-        model(same, past_key_values=cache, position_ids=torch.zeros(1, 20, dtype=torch.long))
-        found = model(same[:, :1], past_key_values=cache, position_ids=torch.zeros(1, 1, dtype=torch.long)).logits
-        want = model(same[:, :1], position_ids=torch.zeros(1, 1, dtype=torch.long)).logits
-    assert cache.layers[0].shelf.entries.votes.sum(-1).tolist() == [[21.0, 21.0]]
-    assert_close(found, want, atol=1e-5, rtol=1e-5)
+        model(text, past_key_values=cache, position_ids=nowhere)
+        found = model(text[:, :1], past_key_values=cache, position_ids=nowhere[:, :1]).logits
+        want = model(torch.cat([text, text[:, :1]], 1), position_ids=torch.zeros(1, 21, dtype=torch.long)).logits
+    votes = cache.layers[0].shelf.entries.votes
+    assert votes.sum(-1).tolist() == [[21.0, 21.0]]
+    assert votes[..., :3].unique().tolist() == [1.0]
+    assert_close(found[:, -1], want[:, -1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["window", "h2o"])
+def test_what_left_the_window_is_not_seen(method, ids) -> None:
+    """Between two reductions entries leave the model's window: full attention, with mask and window, says the same."""
+    model = decoder("mistral", layers=1)
+    cache, plain = solera_cache(model, budget=10, method=method, slack=0.5), DynamicCache()
+    model(ids, past_key_values=cache)
+    model(ids, past_key_values=plain)
+    outside = 0
+    for step, token in enumerate(torch.randint(1, VOCAB, (5, 1, 1))):
+        found = model(token, past_key_values=cache).logits
+        length = ids.shape[1] + step + 1
+        places = cache.layers[0].shelf.entries.places.long()
+        kept = torch.zeros(1, 2, length, dtype=torch.bool).scatter(2, places, value=True)
+        outside += int(kept[..., : length - 12].sum())
+        kept[..., : length - 12] = False
+        mask = torch.zeros(1, 4, 1, length).masked_fill(~kept.repeat_interleave(2, 1)[:, :, None], -torch.inf)
+        assert_close(found, model(token, past_key_values=plain, attention_mask=mask).logits, atol=1e-5, rtol=1e-5)
+    assert outside > 0
 
 
 def test_context_gives_every_cache_a_budget(llama, ids) -> None:

@@ -95,7 +95,8 @@ class Attachment:
         """One user less; the last one takes the hooks off."""
         self.users -= 1
         if not self.users:
-            _ATTACHED.pop(next((d for d, a in _ATTACHED.items() if a is self), None), None)
+            for decoder in [d for d, attachment in _ATTACHED.items() if attachment is self]:
+                del _ATTACHED[decoder]
             for hook in self.hooks:
                 hook.remove()
 
