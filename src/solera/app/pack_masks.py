@@ -15,6 +15,7 @@ from solera.app.pack_files import PartFile, part_file, task_files
 from solera.app.pack_plan import Family, Parts, Tensors, bits_spec, blocks, changed, read, vector_type
 from solera.checkpoints.contract import ByteReader
 from solera.errors import NonFinite
+from solera.execute.kinship import FAR
 from solera.ops.contract import Facts, Stack
 from solera.ops.fold import spread, total
 from solera.ops.masks import MeanOf, agrees, bits_of, largest_agreeing, magnitudes, rescaler, stands_out
@@ -64,8 +65,8 @@ class Masked:
     base: float = 0.0
 
     def far(self) -> list[int]:
-        """Places of experts farther from the base than the base is from zero: tuned from another one."""
-        return [k for k, square in enumerate(self.moved) if square > self.base > 0]
+        """Places of experts whose task vector is nearly as long as the base: no fine-tunes of it."""
+        return [k for k, square in enumerate(self.moved) if square > FAR**2 * self.base > 0]
 
 
 def mask_parts(family: Family, tensors: Tensors, dtype: DType | None, reader: ByteReader, listener: Listener) -> Parts:
