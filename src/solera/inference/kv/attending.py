@@ -49,12 +49,13 @@ def logit_mask(layer: KVLayer, arrival: Arrival, like: Tensor, *, additive: bool
     """
     assert layer.shelf is not None, "filled before"
     votes = layer.shelf.entries.votes if not layer.whole else None
-    if sees_all(layer, arrival) and votes is None:
-        return None
+    bias = None if votes is None else votes.clamp(min=1).log()[:, :, None].to(like.dtype)
+    if sees_all(layer, arrival):
+        return None if bias is None else bias.repeat_interleave(like.shape[1] // bias.shape[1], dim=1)
     seen = visible(layer, arrival)
-    if additive or votes is not None:
+    if additive or bias is not None:
         low = torch.zeros_like(seen, dtype=like.dtype).masked_fill(~seen, torch.finfo(like.dtype).min)
-        seen = low if votes is None else low + votes.clamp(min=1).log()[:, :, None].to(like.dtype)
+        seen = low if bias is None else low + bias
     return seen if seen.shape[1] == 1 else seen.repeat_interleave(like.shape[1] // seen.shape[1], dim=1)
 
 
