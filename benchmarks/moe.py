@@ -16,9 +16,9 @@ judged; a row that is there is not taken again, so a run that was stopped goes o
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -275,7 +275,7 @@ def peak_of(name: str, work: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     batches = [_ids(generator) for _ in range(2)]
     _warm(work)
-    idle, began = _resident(), time.process_time()
+    idle, began = _idle(), time.process_time()
     if name == "forward":
         module = load_model(ref)
         began = time.process_time()
@@ -323,8 +323,17 @@ def _warm(work: Path) -> None:
     load_model(ModelRef(str(tiny)))(input_ids=torch.ones(1, 4, dtype=torch.int64))
 
 
-def _resident() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _resident(word: str = "VmHWM") -> int:
+    """Peak of the memory held since it was last forgotten, or what is held now (VmRSS)."""
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(word))
+
+
+def _idle() -> int:
+    """What is held now; the peak starts anew."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5", "utf-8")
+    return _resident("VmRSS")
 
 
 def figures() -> dict[str, Any]:
@@ -344,7 +353,31 @@ def tables(size: str) -> str:
     found = read(BESIDE / "moe-8.jsonl", BESIDE / "lm-6-upcycled.jsonl")
     kinds = [("moe-8", f"{name}{more}") for more in ("", "-generated") for name in ("mixtral", "qwen3")]
     parts = [_table(found, bed, size, variant) for bed, variant in [*kinds, ("lm-6", "upcycled")]]
-    return "\n\n".join([part for part in parts if part] or ["Not measured yet."])
+    return "\n\n".join([*([part for part in parts if part] or ["Not measured yet."]), _peaks()])
+
+
+PEAKS = {
+    "forward": "load, and run two batches",
+    "whole": "the same, measuring what `m_smoe` and `reap` ask for",
+    "streamed": "the same, one layer at a time",
+    "reap": "prune 8 to 4",
+    "m_smoe": "merge 8 to 4, neurons in order (the library that assigns them among it)",
+}
+
+
+def _peaks() -> str:
+    """Memory and time on the larger random model."""
+    found = {row["name"]: row for row in figures()["peaks"]}
+    if not found:
+        return ""
+    one = next(iter(found.values()))
+    size, layer = one["weights"] / 2**20, one["layer"] / 2**20
+    head = f"A random Mixtral of {size:.0f} MiB, the experts of a layer {layer:.0f} MiB, one thread:"
+    rows = [
+        f"| {PEAKS[name]} | {row['above'] / 2**20:.0f} | {row['cpu_seconds']:.2f} |"
+        for name, row in sorted(found.items(), key=lambda item: list(PEAKS).index(item[0]))
+    ]
+    return "\n".join([head, "", "| | MiB above idle | CPU s |", "|---|---|---|", *rows])
 
 
 def _table(found: Any, bed: str, size: str, variant: str) -> str:

@@ -116,8 +116,11 @@ class _Shelf:
         """Read the values."""
         with FileReader() as reader:
             for name, leaves in self.held.items():
-                whole = torch.cat([self._values(leaf, name, reader) for leaf in leaves])
-                self._set(name, whole.reshape(_owned(self.model, name).shape))
+                now = _owned(self.model, name)
+                whole = torch.empty(now.shape, dtype=now.dtype, device="cpu")
+                for leaf in leaves:
+                    whole.view(-1)[leaf.start : leaf.start + prod(leaf.shape)] = self._values(leaf, name, reader)
+                self._set(name, whole)
 
     def take(self) -> None:
         """Let go of the values."""
@@ -128,8 +131,7 @@ class _Shelf:
         found = self.files.get(leaf.name)
         if found is None or prod(found.shape) != prod(leaf.shape):
             raise MissingTensor("A weight of the model is in no file.", where=name, got=self.opened.ref, want=leaf.name)
-        values = self.opened.table[found.tensor].read(reader, found.start, found.start + prod(found.shape))
-        return values.to(torch.float32) if values.is_floating_point() else values
+        return self.opened.table[found.tensor].read(reader, found.start, found.start + prod(found.shape))
 
     def _set(self, name: str, value: Tensor) -> None:
         module, key = _owner(self.model, name)
