@@ -57,9 +57,9 @@ class Way:
 WAYS = (
     Way("mka", {}),
     Way("drop", {}, dropped=True),
-    Way("mka.similarity", {"alpha": "similarity"}),
+    Way("mka.sigmoid", {"alpha": "sigmoid"}),
     Way("mka.half", {"alpha": 0.5}),
-    Way("mka.last", {"pairs": "last"}),
+    Way("mka.last", {"pairs": "last", "alpha": "sigmoid"}),
     Way("drop.last", {"pairs": "last"}, dropped=True),
     Way("mka.averaged_norms", {"norms": "average"}),
 )
@@ -141,7 +141,8 @@ def note(figure: dict[str, Any]) -> None:
     found = json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {"form": 1, "rows": []}
     key = ("entry", "size", "seed")
     left = [one for one in found["rows"] if [one[k] for k in key] != [figure[k] for k in key]]
-    FIGURES.write_text(json.dumps({**found, "rows": [*left, figure]}, indent=1) + "\n", encoding="utf-8")
+    rows = ",\n".join(json.dumps(one) for one in [*left, figure])
+    FIGURES.write_text(f'{{"form": 1, "rows": [\n{rows}\n]}}\n', encoding="utf-8")
 
 
 def run(bed: Bed, removed: list[int], only: list[str]) -> None:

@@ -67,7 +67,7 @@ def fold_layers(
     ratio: float | None = None,
     remove: int | None = None,
     pairs: Pairs = "similar",
-    alpha: Alpha = "sigmoid",
+    alpha: Alpha = "similarity",
     norms: str = "first",
 ) -> Folding:
     """Choose which neighbouring layers of a model are merged; no weight is read but to identify the model.
@@ -78,7 +78,7 @@ def fold_layers(
         ratio: share of the layers that goes.
         remove: or how many go.
         pairs: merge the most similar neighbours, or always the last two.
-        alpha: share of the lower layer: sigmoid, similarity, or a number.
+        alpha: share of the lower layer: similarity, sigmoid, or a number.
         norms: first, or average: see the method `mka`.
 
     Raises:

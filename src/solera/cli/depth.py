@@ -34,8 +34,8 @@ def depth(
         "similar"
     ),
     alpha: Annotated[
-        str, typer.Option(help="Share of the lower layer: sigmoid, similarity, or a number; 1 drops the upper one.")
-    ] = "sigmoid",
+        str, typer.Option(help="Share of the lower layer: similarity, sigmoid, or a number; 1 drops the upper one.")
+    ] = "similarity",
     norms: Annotated[str, typer.Option(help="Norms of a merged layer: the `first` one's, or the `average`.")] = "first",
     samples: Annotated[int, typer.Option(min=1, help="Examples at most, of each --data.")] = 256,
     batch: Annotated[int, typer.Option(min=1, help="Examples in one forward pass.")] = 8,

@@ -26,7 +26,7 @@ def sigmoid(value):
 def test_shares_of_the_code(means, share):
     """lambda = sigmoid(s_l / (s_l + s_m)) with the rows' means: equal ones give .6225, (.6, .4) gives .6457."""
     rows = torch.tensor(means, dtype=torch.float64)[:, None].expand(2, 2)
-    merges = fold(rows, 1)[1]
+    merges = fold(rows, 1, alpha="sigmoid")[1]
     assert merges[0].share == pytest.approx(share, abs=1e-4)
 
 

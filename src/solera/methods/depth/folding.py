@@ -18,7 +18,8 @@ Pairs = Literal["similar", "last"]
 """The most similar neighbours, as in the paper; or always the last two, as in its code."""
 
 Alpha = Literal["sigmoid", "similarity"] | float
-"""Share of the lower layer: sigmoid(s_l / (s_l + s_m)) with mean similarities s, the pair's similarity, or a number."""
+"""Share of the lower layer: the pair's similarity, as in the paper; sigmoid(s_l / (s_l + s_m)) with mean similarities s,
+as in its code; or a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def fold(
     count: int,
     *,
     pairs: Pairs = "similar",
-    alpha: Alpha = "sigmoid",
+    alpha: Alpha = "similarity",
     kinds: Sequence[Hashable] = (),
 ) -> tuple[tuple[Fold, ...], tuple[Joined, ...]]:
     """Merge neighbouring layers until `count` are gone; returns the layers of the result, and the merges in order.
