@@ -18,8 +18,10 @@ Pairs = Literal["similar", "last"]
 """The most similar neighbours, as in the paper; or always the last two, as in its code."""
 
 Alpha = Literal["sigmoid", "similarity"] | float
-"""Share of the lower layer: the pair's similarity, as in the paper; sigmoid(s_l / (s_l + s_m)) with mean similarities s,
-as in its code; or a number."""
+"""Share of the lower layer: the pair's similarity, as in the paper; a number; or what its code computes.
+
+That is sigmoid(s_l / (s_l + s_m)), with mean similarities s.
+"""
 
 
 @dataclass(frozen=True, slots=True)
