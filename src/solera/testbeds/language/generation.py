@@ -44,10 +44,12 @@ def _written(tokenizer: Any, rows: Rows, longest: int, model: Any) -> list[list[
     width = max(len(given) for given, _ in rows)
     ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(given)) + given for given, _ in rows])
     mask = torch.tensor([[0] * (width - len(given)) + [1] * len(given) for given, _ in rows])
+    # a mixture in training weighs its routers' loss by the mask of one forward pass, which a cache makes longer
+    unweighed = {"output_router_logits": False} if hasattr(model.config, "output_router_logits") else {}
     with torch.inference_mode():
         out = model.generate(
             input_ids=ids, attention_mask=mask, max_new_tokens=longest, do_sample=False, num_beams=1,
-            pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, **unweighed,
         )  # fmt: skip
     return [_ended(row, tokenizer.eos_token_id) for row in out[:, width:].tolist()]
 
