@@ -67,10 +67,17 @@ AVERAGED: Entries = {
 """Entry -> (method, the settings that are tried)."""
 
 
-def merged(method: str, models: Sequence[ModelRef], base: ModelRef | None, values: beside.Values) -> Made:
-    """A merge in memory."""
+def merged(
+    method: str,
+    models: Sequence[ModelRef],
+    base: ModelRef | None,
+    values: beside.Values,
+    own: Sequence[beside.Values] = (),
+) -> Made:
+    """A merge in memory; `own`: parameters of each model."""
     used = base if card(method).base != "none" else None
-    return made_from(Recipe(Merge(method, tuple(map(Operand, models)), base=used, parameters=dict(values))))
+    operands = tuple(Operand(model, said) for model, said in zip(models, own or [{}] * len(models), strict=True))
+    return made_from(Recipe(Merge(method, operands, base=used, parameters=dict(values))))
 
 
 def regrouped(arena: Arena, experts: Mapping[str, ModelRef], change: Callable[[Task], Sequence[Task]]) -> None:
@@ -157,8 +164,8 @@ def average(
 ) -> Made:
     """The last checkpoints, averaged."""
     last = values["last"]
-    more = {"metric": tuple(known[-last:]), "p": values["p"]} if known else {}
-    return merged(method, steps[-last:], arena.base, more)
+    power = {"p": values["p"]} if known else {}
+    return merged(method, steps[-last:], arena.base, power, [{"metric": loss} for loss in known[-last:]])
 
 
 def losses(arena: Arena, models: Sequence[ModelRef]) -> list[float]:
