@@ -191,8 +191,8 @@ def written(folder: Path, name: str) -> Written:
 
 def _task(work: _Work, place: int, row: Mapping[str, Any]) -> TaskPart:
     name, expert = work.family.names[place], work.family.experts[place]
-    labels = expert.config.get("id2label")
-    differs = labels and labels != work.config.get("id2label")
+    labels = expert.config.get("id2label") or {}
+    differs = bool(labels) and labels != work.config.get("id2label")
     return TaskPart(name, work.files[name], row.get("scale", 1.0), labels=dict(labels) if differs else None)
 
 

@@ -15,9 +15,10 @@ from solera.inference.routed import PackModel, load_pack
 from .inputs import images, texts
 
 NEW_PROCESS = """
-import sys, torch
+import sys
 import solera
 assert not {{"torch", "transformers"}} & set(sys.modules), "import solera must stay cheap"
+import torch
 from transformers import AutoModelForCausalLM, AutoConfig
 config = AutoConfig.from_pretrained({folder!r})
 model, info = AutoModelForCausalLM.from_pretrained({folder!r}, output_loading_info=True, dtype="float32")

@@ -115,7 +115,7 @@ def rewritten(pack, name, change):
 @pytest.mark.parametrize(("change", "kind", "text"), [
     (lambda t: t.update({"code/x": torch.zeros(1)}), CorruptFile, "of no kind"),
     (lambda t: t.update({"bits/nobody": torch.zeros(1, dtype=torch.uint8)}), MissingTensor, "does not have"),
-    (lambda t: t.update({next(iter(t)): torch.zeros(1, dtype=torch.uint8)}), ShapeMismatch, "another shape"),
+    (lambda t: t.update({next(iter(t)): torch.zeros(999, dtype=torch.uint8)}), ShapeMismatch, "another shape"),
     (lambda t: t.update({"left/classifier.weight": torch.zeros(2, 1)}), MissingTensor, "no partner"),
     (lambda t: t.update({"delta/classifier.weight": torch.zeros(2, 1)}), ShapeMismatch, "another shape"),
 ])  # fmt: skip

@@ -90,7 +90,7 @@ class Contents(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Contents:
         for tensors in self._all():
             tensors.update({name: fn(tensor) for name, tensor in tensors.items()})
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def _all(self) -> list[Tensors]:

@@ -45,12 +45,14 @@ class Mixing:
             self.weights = before
 
     def of(self, rows: int) -> Tensor:
-        """Weights for that many rows: inputs may have several, side by side (beams, tokens).
+        """Weights for that many rows: inputs may have several, side by side (beams), or all share one (positions).
 
         Raises:
             ShapeMismatch: rows are no multiple of the inputs.
         """
         assert self.weights is not None
+        if rows == 1:
+            return self.weights
         each, rest = divmod(rows, len(self.weights))
         if rest or not each:
             raise ShapeMismatch("The rows of a layer are not those of the batch.", got=rows, want=len(self.weights))
@@ -161,6 +163,8 @@ def _turned(module: Any, x: Tensor, task: Added, name: str) -> Tensor:  # noqa: 
 
 
 def _table(module: Any, ids: Tensor, task: Added, name: str) -> Tensor:  # noqa: ARG001
+    if ids.dim() < 2:
+        raise ShapeMismatch("Ids do not count inputs along their first axis.", got=list(ids.shape))
     return task.delta[name][ids] if name in task.delta else task.left[name][ids] @ task.right[name]
 
 
@@ -192,6 +196,8 @@ def _wrap(made: Mixing, module: nn.Module, names: Mapping[str, str], contents: C
             return plain(*args, **options)
         first = next(value for value in (*args, *options.values()) if isinstance(value, Tensor))
         weights = made.of(len(first))
+        if len(weights) != len(first):
+            raise ShapeMismatch("A layer's input is shared by the batch.", got=len(first), want=len(weights))
         groups = groups_of(weights)
         outputs = []
         for group in groups:

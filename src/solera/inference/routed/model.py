@@ -40,6 +40,7 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
     config_class = PackConfig
     base_model_prefix = "inner"
     auto_class = "AutoModel"
+    inner: Any
 
     def __init__(
         self,

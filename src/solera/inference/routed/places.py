@@ -70,7 +70,7 @@ def _parts(module: nn.Module, owner: str, value: Tensor) -> dict[str, Place]:
 
 def _place(owner: str, whole: Tensor, part: Tensor) -> Place:
     same = part.shape == whole.shape and part.stride() == whole.stride()
-    return Place(owner, tuple(part.shape), part.stride(), part.storage_offset() - whole.storage_offset(), same)
+    return Place(owner, tuple(part.shape), part.stride(), int(part.storage_offset() - whole.storage_offset()), same)
 
 
 def _view(target: Tensor, place: Place) -> Tensor:

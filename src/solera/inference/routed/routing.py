@@ -42,7 +42,8 @@ class Router(nn.Module):
 
     def weights(self, features: Tensor) -> Tensor:
         """Weights of the tasks for every input; each row sums to 1."""
-        return self(features).softmax(-1)
+        found: Tensor = self(features).softmax(-1)
+        return found
 
 
 def features_of(inner: nn.Module, inputs: Mapping[str, Any], layer: int = LAST) -> Tensor:
