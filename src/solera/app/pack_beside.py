@@ -35,14 +35,14 @@ def write_page(
     del reader
     write_side_files(staging.model, family.layout, {}, texts={CARD_FILE: _page(report, wanted)})
     names = sorted(path.name for path in staging.model.iterdir() if path.is_file() and path.name not in pack.files)
+    inputs = [_input(family.base, "base")] if family.base else []
+    inputs += [_input(expert, name) for expert, name in zip(family.experts, pack.names, strict=True)]
     made = {
         "solera": __version__, "numerics": NUMERICS, "kind": "pack", "method": pack.method,
-        "parameters": dict(pack.parameters), "result": report.digest,
-        "inputs": [_input(family.base, "base")] if family.base else [],
+        "parameters": dict(pack.parameters), "result": report.digest, "inputs": inputs,
         "tensors_own": list(report.own), "weights": {name: row.digest for name, row in pack.files.items()},
         "files": digests(staging.model, names), "notes": list(report.warnings),
     }  # fmt: skip
-    made["inputs"] += [_input(expert, name) for expert, name in zip(family.experts, pack.names, strict=True)]
     if pack.method == "twin":
         made["shared"] = wanted.shared
     put_file(staging.model, MANIFEST, dumped(made))
