@@ -229,7 +229,10 @@ def _routed(
         answers = answers_of(lessons)
         tasks = tuple(replace(task, answers=said) for task, said in zip(pack.tasks, answers, strict=True))
         pack = replace(pack, router=taught, files=files, tasks=tasks)
-        notes = (*notes, *_doubts(taught, len(tasks)))
+        doubts = _doubts(taught, len(tasks))
+        for text in doubts:
+            work.listener(Event("warning", "router", text))
+        notes = (*notes, *doubts)
     write_index(staging, pack)
     return pack, notes
 

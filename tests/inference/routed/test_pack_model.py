@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 from transformers import AutoConfig
 
-from solera.app import merge_live
+from solera.app import PackMake, merge_live, pack_make
 from solera.app.swapping import load_into
 from solera.errors import BadParameter, CheckpointError, ShapeMismatch, UnknownName
 from solera.inference.routed import load_pack
@@ -15,7 +15,7 @@ from solera.learn.statistics.loading import load_model
 from solera.recipe.values import Merge, Operand, Recipe
 from solera.types import ModelRef
 
-from .inputs import NAMES, images, texts
+from .inputs import NAMES, Lesson, images, texts
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 LOGITS = {"vit": {"pixel_values": torch.cat([images(k, 2) for k in range(3)])}, "llama": {"input_ids": texts(1, 6)}}
@@ -101,6 +101,16 @@ def test_the_router_sends_inputs_to_their_task(packed):
     assert model.route(pixel_values=inputs).argmax(-1).tolist() == [2, 2, 2, 0, 0]
     given = model(pixel_values=inputs, task=["three"] * 3 + ["one"] * 2).logits
     assert_close(model(pixel_values=inputs).logits, given, **CLOSE)
+
+
+def test_tasks_that_look_alike_are_warned_of(family, tmp_path):
+    models, said = family("vit"), []
+    wanted = PackMake(tuple(str(models[name]) for name in NAMES), str(models["base"]))
+    lessons = [[Lesson(pixel_values=images(0))]] * 3
+    pack_make(wanted, tmp_path / "pack", lessons=lessons, on_event=said.append)
+    assert any("some look alike" in event.message for event in said if event.kind == "warning")
+    weights = load_pack(tmp_path / "pack").route(pixel_values=images(0, 2))
+    assert_close(weights, torch.full((2, 3), 1 / 3), rtol=0, atol=0.1)
 
 
 def test_a_loss_is_the_mean_over_all_inputs(packed):
