@@ -22,7 +22,7 @@ from solera.methods.moe.reap import SCORES
 from solera.methods.moe.view import Mixed
 
 pytestmark = pytest.mark.parity
-STORED = Path(__file__).parent / "goldens" / "official"
+STORED = Path(__file__).parent / "goldens" / "experts"
 
 
 def test_scores_of_experts() -> None:

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 PARITY = Path(__file__).resolve().parents[2] / "tests" / "parity"
-OFFICIAL = PARITY / "goldens" / "official"
+OFFICIAL, EXPERTS = PARITY / "goldens" / "official", PARITY / "goldens" / "experts"
 LIMIT = 200_000
 sys.path.insert(0, str(PARITY))
 
@@ -58,12 +58,12 @@ def module(name: str, path: Path) -> ModuleType:
     return loaded
 
 
-def store(name: str, tensors: Mapping[str, Any], repository: str, commit: str) -> None:
+def store(name: str, tensors: Mapping[str, Any], repository: str, commit: str, folder: Path = OFFICIAL) -> None:
     """Write one file of results, with where they come from."""
     from safetensors.torch import save_file
 
-    OFFICIAL.mkdir(parents=True, exist_ok=True)
-    path = OFFICIAL / f"{name}.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
     flat = {key: value.detach().contiguous() for key, value in tensors.items()}
     save_file(flat, path, metadata={"repository": repository, "commit": commit})
     size = path.stat().st_size

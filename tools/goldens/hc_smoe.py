@@ -24,7 +24,7 @@ def main() -> None:
                 labels, nearest = code.hierarchical_clustering(given.points(case), wanted, linkage)
                 found[f"{linkage}/{case}/{wanted}/labels"] = labels.clone()
                 found[f"{linkage}/{case}/{wanted}/nearest"] = torch.tensor(nearest)
-    foreign.store("hc_smoe", found, REPOSITORY, COMMIT)
+    foreign.store("hc_smoe", found, REPOSITORY, COMMIT, foreign.EXPERTS)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main() -> None:
         merge(SimpleNamespace(experts=experts), labels, usage)
         for k, one in enumerate(experts):
             found |= {f"{mean}/merged/{k}/{w}": getattr(one, w).weight.clone() for w in ("w1", "w3", "w2")}
-    foreign.store("mc_smoe", found, REPOSITORY, COMMIT)
+    foreign.store("mc_smoe", found, REPOSITORY, COMMIT, foreign.EXPERTS)
 
 
 def name(layer: int) -> str:

@@ -34,7 +34,7 @@ def main() -> None:
         found[f"hidden_avg/{expert}"] = code["get_hidden_states"](model, batch, average=True)
         layers, size = given.LLAMA["num_hidden_layers"], given.LLAMA["vocab_size"]
         found[f"cheap_embed/{expert}"] = code["get_cheap_embedding"](table, batch, layers, size)
-    foreign.store("mergekit_moe", found, REPOSITORY, COMMIT)
+    foreign.store("mergekit_moe", found, REPOSITORY, COMMIT, foreign.EXPERTS)
 
 
 if __name__ == "__main__":

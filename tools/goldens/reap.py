@@ -32,7 +32,7 @@ def main() -> None:
     found = {ours: state[theirs] for ours, theirs in names.items()}
     found |= {name: state[name] for name in ("ean_sum", "weighted_ean_sum")}
     found |= {name: state[name].mean for name in ("reap", "ean_mean")}
-    foreign.store("reap", {name: value.double() for name, value in found.items()}, REPOSITORY, COMMIT)
+    foreign.store("reap", {name: value.double() for name, value in found.items()}, REPOSITORY, COMMIT, foreign.EXPERTS)
 
 
 if __name__ == "__main__":

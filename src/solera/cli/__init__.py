@@ -5,9 +5,12 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command line; the process ends with the exit code of the verb."""
-    from solera.cli.commands import app
+    import sys
 
-    app()
+    from solera.cli.commands import gathered
+
+    named = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    gathered(named)()
 
 
 __all__ = ["main"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import typer
 
@@ -29,13 +31,81 @@ from solera.cli import (
     tokens,
 )
 
-app = typer.Typer(
-    name="solera",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+_MERGE, _LOOK, _MEASURE, _MORE = "Merge", "Look", "Measure", "More"
+_COLLECT = {"ignore_unknown_options": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A command, or a group of them: its name, what it does, the panel of the help that lists it."""
+
+    name: str
+    does: Callable[..., Any] | typer.Typer
+    panel: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+learning.app.command("depth")(depth.depth)
+VERBS = (
+    Verb("merge", merging.merge, _MERGE, _COLLECT),
+    Verb("continue", merging.continue_, _MERGE),
+    Verb("plan", merging.plan, _MERGE, _COLLECT),
+    Verb("check", recipes.check, _MERGE),
+    Verb("methods", recipes.methods, _MERGE),
+    Verb("lora", lora.app, _MERGE),
+    Verb("pack", packs.app, _MERGE),
+    Verb("moe", moe.app, _MERGE),
+    Verb("align", aligning.align, _MERGE),
+    Verb("analyze", analyzing.analyze, _LOOK),
+    Verb("inspect", models.inspect, _LOOK),
+    Verb("diff", models.diff, _LOOK),
+    Verb("verify", models.verify, _LOOK),
+    Verb("try", models.try_, _LOOK),
+    Verb("diagnose", diagnosing.diagnose, _MEASURE),
+    Verb("testbed", testbeds.app, _MEASURE),
+    Verb("evaluate", evaluating.evaluate, _MEASURE),
+    Verb("bench", evaluating.bench, _MEASURE),
+    Verb("search", searching.app, _MEASURE),
+    Verb("kv", kv.app, _MEASURE),
+    Verb("learn", learning.app, _MEASURE),
+    Verb("catalog", catalog.app, _MORE),
+    Verb("tokens", tokens.app, _MORE),
+    Verb("push", publishing.push, _MORE),
+    Verb("doctor", machine.doctor, _MORE),
 )
+
+
+def gathered(named: str | None = None) -> typer.Typer:
+    """The command line. Where a verb is named, of the others only name and help: making their options takes time."""
+    app = typer.Typer(
+        name="solera",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(epilog=_START)(solera)
+    for verb in VERBS:
+        _add(app, verb, whole=named in (None, verb.name))
+    return app
+
+
+def _add(app: typer.Typer, verb: Verb, *, whole: bool) -> None:
+    does = verb.does
+    if isinstance(does, typer.Typer):
+        group = does if whole else typer.Typer(help=does.info.help)
+        app.add_typer(group, name=verb.name, rich_help_panel=verb.panel)
+        return
+    command = app.command(verb.name, rich_help_panel=verb.panel, context_settings=dict(verb.settings))
+    command(does if whole else _named_only(does))
+
+
+def _named_only(does: Callable[..., Any]) -> Callable[[], None]:
+    def verb() -> None:
+        """Stands in a list."""
+
+    verb.__doc__ = does.__doc__
+    return verb
 
 
 def _version(*, asked: bool) -> None:
@@ -44,7 +114,9 @@ def _version(*, asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Start: solera merge recipe.yaml out/   or   solera merge A B --base X --method ties -o out/")
+_START = "Start: solera merge recipe.yaml out/   or   solera merge A B --base X --method ties -o out/"
+
+
 def solera(
     *,
     version: Annotated[
@@ -54,32 +126,4 @@ def solera(
     """Turn several neural networks into one."""
 
 
-_MERGE, _LOOK, _MEASURE, _MORE = "Merge", "Look", "Measure", "More"
-_COLLECT = {"ignore_unknown_options": True}
-
-app.command("merge", rich_help_panel=_MERGE, context_settings=_COLLECT)(merging.merge)
-app.command("continue", rich_help_panel=_MERGE)(merging.continue_)
-app.command("plan", rich_help_panel=_MERGE, context_settings=_COLLECT)(merging.plan)
-app.command("check", rich_help_panel=_MERGE)(recipes.check)
-app.command("methods", rich_help_panel=_MERGE)(recipes.methods)
-app.add_typer(lora.app, name="lora", rich_help_panel=_MERGE)
-app.add_typer(packs.app, name="pack", rich_help_panel=_MERGE)
-app.add_typer(moe.app, name="moe", rich_help_panel=_MERGE)
-app.command("analyze", rich_help_panel=_LOOK)(analyzing.analyze)
-app.command("align", rich_help_panel=_MERGE)(aligning.align)
-app.command("inspect", rich_help_panel=_LOOK)(models.inspect)
-app.command("diff", rich_help_panel=_LOOK)(models.diff)
-app.command("verify", rich_help_panel=_LOOK)(models.verify)
-app.command("try", rich_help_panel=_LOOK)(models.try_)
-app.command("diagnose", rich_help_panel=_MEASURE)(diagnosing.diagnose)
-app.add_typer(testbeds.app, name="testbed", rich_help_panel=_MEASURE)
-app.command("evaluate", rich_help_panel=_MEASURE)(evaluating.evaluate)
-app.command("bench", rich_help_panel=_MEASURE)(evaluating.bench)
-app.add_typer(searching.app, name="search", rich_help_panel=_MEASURE)
-app.add_typer(kv.app, name="kv", rich_help_panel=_MEASURE)
-app.add_typer(catalog.app, name="catalog", rich_help_panel=_MORE)
-learning.app.command("depth")(depth.depth)
-app.add_typer(tokens.app, name="tokens", rich_help_panel=_MORE)
-app.add_typer(learning.app, name="learn", rich_help_panel=_MEASURE)
-app.command("push", rich_help_panel=_MORE)(publishing.push)
-app.command("doctor", rich_help_panel=_MORE)(machine.doctor)
+app = gathered()
