@@ -138,8 +138,7 @@ def main() -> None:
     sys.stdout = real
     rows = {f"{label}/{step}": value for label, steps in found.items() for step, value in steps.items()}
     os.makedirs = make
-    foreign.OFFICIAL = foreign.PARITY / "goldens" / "learnt"
-    foreign.store("adamerging", rows, REPOSITORY, COMMIT)
+    foreign.store("adamerging", rows, REPOSITORY, COMMIT, foreign.PARITY / "goldens" / "learnt")
 
 
 if __name__ == "__main__":
