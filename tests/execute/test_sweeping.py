@@ -13,7 +13,7 @@ pytest.importorskip("numba")
 
 
 @pytest.fixture
-def uneven(zoo):
+def uneven(zoo, monkeypatch):
     """Models whose tensors change by very different amounts, and their blocks too."""
     z = zoo(vocab=9000)
     for k in range(3):
@@ -22,6 +22,7 @@ def uneven(zoo):
             scale = 0.01 * 2.0 ** (number % 5) * np.exp(rng.standard_normal(value.shape[0]))
             found[name] = (value.T + rng.standard_normal(value.T.shape) * scale).T.astype(np.float32)
         write_model(z[f"e{k}"], found, llama_config(vocab=9000))
+    monkeypatch.setattr(sweeping, "FEW", 0)
     return recipe("ties", [z["e0"], z["e1"], z["e2"]], base=z["base"], variant="official", density=0.2), z
 
 
@@ -34,6 +35,15 @@ def test_one_sweep_finds_what_two_find(uneven, tmp_path, monkeypatch, backend):
     one = solera.merge(made, tmp_path / "one", backend=backend)
     assert one.digest == two.digest
     assert one.bytes_read < 0.85 * two.bytes_read
+
+
+def test_little_is_ranked_at_once(uneven, tmp_path, monkeypatch):
+    made, _ = uneven
+    two = solera.merge(made, tmp_path / "two")
+    monkeypatch.undo()
+    one = solera.merge(made, tmp_path / "one")
+    assert one.digest == two.digest
+    assert one.bytes_read < 0.8 * two.bytes_read
 
 
 def test_a_sample_that_misleads_costs_a_sweep_and_nothing_else(uneven, tmp_path, monkeypatch):
