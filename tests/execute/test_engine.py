@@ -210,7 +210,7 @@ KILLER = """
 """
 
 
-@pytest.mark.parametrize("after", [1, 30, 100, 130, 150])
+@pytest.mark.parametrize("after", [1, 30, 70, 95, 112])
 def test_a_killed_run_resumes_to_the_same_bytes(zoo, tmp_path, after):
     z = zoo()
     made = recipe("ties", [z["e0"], z["e1"], z["e2"]], base=z["base"], variant="official", density=0.3)
@@ -225,10 +225,10 @@ def test_a_killed_run_resumes_to_the_same_bytes(zoo, tmp_path, after):
     again = solera.merge(made, out, resume=True)
     assert again.digest == whole.digest
     assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
-    rounds = sum(s.rounds for s in solera.plan(made).stages)
     tasks = len(solera.plan(made).outputs)
-    if after > rounds * tasks + 4:
-        assert again.summaries_resumed == len(solera.plan(made).stages)
+    stages = len(solera.plan(made).stages)
+    if after > stages * tasks + 4:  # so small a population is ranked in one sweep
+        assert again.summaries_resumed == stages
         assert again.chunks_resumed > 0
         assert again.bytes_read < whole.bytes_read / 2
 

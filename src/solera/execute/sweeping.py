@@ -38,7 +38,7 @@ def sweep(job: Job, stage: PopulationStage, listener: Listener) -> Any:
 def _round(job: Job, sweep: Sweep, listener: Listener) -> Any:
     """One sweep: the joined state of all tasks."""
     tasks = sweep.stage.tasks
-    progress = Progress(listener, sweep.stage.rounds * sum(t.numel for t in tasks), "summary")
+    progress = Progress(listener, sum(t.numel for t in tasks), "summary")
     announce(job.engine.reader, job.plan, tasks)
     state = sweep.summary.init(sweep.round, sweep.previous)
     for part in job.backend.states(job, sweep, progress):
