@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from solera.errors import BadParameter, SoleraError, UnknownName, nearest
 from solera.inference.kv.contract import CacheMethod
-from solera.registry.annotations import read_parameters
 from solera.registry.card import Parameter
-from solera.registry.docstring import read_docstring
-from solera.registry.table import as_keywords
-from solera.registry.values import faults_of
+from solera.registry.shelf import Facts, Shelf
 
 F = TypeVar("F", bound=Callable[..., CacheMethod])
-
-BUILT_IN: Mapping[str, str] = {
-    "kvmerger": "solera.inference.kv.kvmerger",
-    "cam": "solera.inference.kv.cam",
-    "h2o": "solera.inference.kv.h2o",
-    "window": "solera.inference.kv.window",
-}
-"""Name -> the module that registers it; imported when it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +45,15 @@ class CacheCard:
         return next((p for p in self.parameters if p.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    card: CacheCard
-    make: Callable[..., CacheMethod]
+BUILT_IN: Mapping[str, str] = {
+    "kvmerger": "solera.inference.kv.kvmerger",
+    "cam": "solera.inference.kv.cam",
+    "h2o": "solera.inference.kv.h2o",
+    "window": "solera.inference.kv.window",
+}
+"""Name -> the module that registers it; imported when it is asked for."""
 
-
-_REGISTERED: dict[str, _Entry] = {}
+_SHELF = Shelf[CacheCard]("cache method", BUILT_IN)
 
 
 def cache_method(
@@ -76,20 +65,13 @@ def cache_method(
         SoleraError: the name is taken by another function.
     """
 
-    def register(function: F) -> F:
-        doc, target = read_docstring(function.__doc__), f"{function.__module__}:{function.__qualname__}"
-        there = _REGISTERED.get(name)
-        if there is not None and there.card.target != target:
-            got = f"already there: {there.card.target}"
-            raise SoleraError(f"Cache method `{name}` is registered twice.", where=target, got=got)
-        card = CacheCard(
-            name, target, doc.summary, merges, version, read_parameters(function, doc.args), paper, code, parity,
-            doc.body, doc.differs,
+    def card_of(facts: Facts) -> CacheCard:
+        return CacheCard(
+            name, facts.target, facts.summary, merges, version,
+            facts.parameters, paper, code, parity, facts.doc, facts.deviations,
         )  # fmt: skip
-        _REGISTERED[name] = _Entry(card, function)
-        return function
 
-    return register
+    return _SHELF.register(name, card_of)
 
 
 def cache_cards() -> dict[str, CacheCard]:
@@ -99,7 +81,7 @@ def cache_cards() -> dict[str, CacheCard]:
         >>> sorted(cache_cards())
         ['cam', 'h2o', 'kvmerger', 'window']
     """
-    return {name: cache_card(name) for name in (*BUILT_IN, *(n for n in _REGISTERED if n not in BUILT_IN))}
+    return {name: cache_card(name) for name in _SHELF}
 
 
 def cache_card(name: str) -> CacheCard:
@@ -108,7 +90,7 @@ def cache_card(name: str) -> CacheCard:
     Raises:
         UnknownName: there is none; the fix names the nearest.
     """
-    return _entry(name).card
+    return _SHELF.card(name)
 
 
 def build(name: str, parameters: Mapping[str, Any] | None = None) -> CacheMethod:
@@ -121,15 +103,5 @@ def build(name: str, parameters: Mapping[str, Any] | None = None) -> CacheMethod
         >>> build("h2o", {"heavy": 0.25}).scores
         True
     """
-    entry, given = _entry(name), parameters or {}
-    for fault in faults_of(entry.card, given):
-        raise BadParameter.of(fault)
-    return entry.make(**as_keywords(entry.card.parameters, entry.make, given))
-
-
-def _entry(name: str) -> _Entry:
-    if name not in _REGISTERED and name in BUILT_IN:
-        importlib.import_module(BUILT_IN[name])
-    if name not in _REGISTERED:
-        raise UnknownName(f"There is no cache method `{name}`.", fix=nearest(name, {*BUILT_IN, *_REGISTERED}))
-    return _REGISTERED[name]
+    made: CacheMethod = _SHELF.make(name, parameters)
+    return made

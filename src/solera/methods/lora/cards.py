@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from solera.errors import BadParameter, SoleraError, UnknownName, nearest
 from solera.methods.lora.contract import FactorMethod
-from solera.registry.annotations import read_parameters
 from solera.registry.card import Parameter
-from solera.registry.docstring import read_docstring
-from solera.registry.table import as_keywords
-from solera.registry.values import faults_of
+from solera.registry.shelf import Facts, Shelf
 from solera.types import NumericClass
 
 F = TypeVar("F", bound=Callable[..., FactorMethod])
-
-BUILT_IN: Mapping[str, str] = {
-    "sum": "solera.methods.lora.sum",
-    "core_space": "solera.methods.lora.core_space",
-    "knots": "solera.methods.lora.knots",
-    "full_space": "solera.methods.lora.full_space",
-}
-"""Name -> the module that registers it; imported when it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +50,15 @@ class AdapterCard:
         return next((p for p in self.parameters if p.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    card: AdapterCard
-    make: Callable[..., FactorMethod]
+BUILT_IN: Mapping[str, str] = {
+    "sum": "solera.methods.lora.sum",
+    "core_space": "solera.methods.lora.core_space",
+    "knots": "solera.methods.lora.knots",
+    "full_space": "solera.methods.lora.full_space",
+}
+"""Name -> the module that registers it; imported when it is asked for."""
 
-
-_REGISTERED: dict[str, _Entry] = {}
+_SHELF = Shelf[AdapterCard]("adapter method", BUILT_IN)
 
 
 def adapter_method(
@@ -89,20 +78,13 @@ def adapter_method(
         SoleraError: the name is taken by another function.
     """
 
-    def register(function: F) -> F:
-        doc, target = read_docstring(function.__doc__), f"{function.__module__}:{function.__qualname__}"
-        there = _REGISTERED.get(name)
-        if there is not None and there.card.target != target:
-            got = f"already there: {there.card.target}"
-            raise SoleraError(f"Adapter method `{name}` is registered twice.", where=target, got=got)
-        card = AdapterCard(
-            name, target, doc.summary, inner, symmetric, NumericClass(numeric).value, version,
-            read_parameters(function, doc.args), paper, code, parity, doc.body, doc.differs,
+    def card_of(facts: Facts) -> AdapterCard:
+        return AdapterCard(
+            name, facts.target, facts.summary, inner, symmetric, NumericClass(numeric).value, version,
+            facts.parameters, paper, code, parity, facts.doc, facts.deviations,
         )  # fmt: skip
-        _REGISTERED[name] = _Entry(card, function)
-        return function
 
-    return register
+    return _SHELF.register(name, card_of)
 
 
 def adapter_cards() -> dict[str, AdapterCard]:
@@ -112,7 +94,7 @@ def adapter_cards() -> dict[str, AdapterCard]:
         >>> sorted(adapter_cards())
         ['core_space', 'full_space', 'knots', 'sum']
     """
-    return {name: adapter_card(name) for name in (*BUILT_IN, *(n for n in _REGISTERED if n not in BUILT_IN))}
+    return {name: adapter_card(name) for name in _SHELF}
 
 
 def adapter_card(name: str) -> AdapterCard:
@@ -121,7 +103,7 @@ def adapter_card(name: str) -> AdapterCard:
     Raises:
         UnknownName: there is none; the fix names the nearest.
     """
-    return _entry(name).card
+    return _SHELF.card(name)
 
 
 def build(name: str, parameters: Mapping[str, Any] | None = None) -> FactorMethod:
@@ -134,15 +116,5 @@ def build(name: str, parameters: Mapping[str, Any] | None = None) -> FactorMetho
         >>> build("sum", {"weight": 0.5}).coefficients(2)
         (0.5, 0.5)
     """
-    entry, given = _entry(name), parameters or {}
-    for fault in faults_of(entry.card, given):
-        raise BadParameter.of(fault)
-    return entry.make(**as_keywords(entry.card.parameters, entry.make, given))
-
-
-def _entry(name: str) -> _Entry:
-    if name not in _REGISTERED and name in BUILT_IN:
-        importlib.import_module(BUILT_IN[name])
-    if name not in _REGISTERED:
-        raise UnknownName(f"There is no adapter method `{name}`.", fix=nearest(name, {*BUILT_IN, *_REGISTERED}))
-    return _REGISTERED[name]
+    made: FactorMethod = _SHELF.make(name, parameters)
+    return made

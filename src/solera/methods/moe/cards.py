@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from solera.errors import BadParameter, SoleraError, UnknownName, nearest
-from solera.registry.annotations import read_parameters
+from solera.errors import UnknownName
 from solera.registry.card import Parameter
-from solera.registry.docstring import read_docstring
-from solera.registry.table import as_keywords
-from solera.registry.values import faults_of
+from solera.registry.shelf import Facts, Shelf
 
 if TYPE_CHECKING:
     from solera.methods.moe.contract import ExpertMethod
 
 F = TypeVar("F", bound=Callable[..., Any])
 Verb = Literal["merge", "prune", "upcycle"]
-
-BUILT_IN: Mapping[str, str] = {
-    "m_smoe": "solera.methods.moe.m_smoe",
-    "hc_smoe": "solera.methods.moe.hc_smoe",
-    "reap": "solera.methods.moe.reap",
-    "upcycle": "solera.methods.moe.upcycle",
-}
-"""Name -> the module that registers it; imported when it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +48,15 @@ class ExpertCard:
         return next((p for p in self.parameters if p.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    card: ExpertCard
-    make: Callable[..., Any]
+BUILT_IN: Mapping[str, str] = {
+    "m_smoe": "solera.methods.moe.m_smoe",
+    "hc_smoe": "solera.methods.moe.hc_smoe",
+    "reap": "solera.methods.moe.reap",
+    "upcycle": "solera.methods.moe.upcycle",
+}
+"""Name -> the module that registers it; imported when it is asked for."""
 
-
-_REGISTERED: dict[str, _Entry] = {}
+_SHELF = Shelf[ExpertCard]("expert method", BUILT_IN)
 
 
 def expert_method(
@@ -78,22 +68,13 @@ def expert_method(
         SoleraError: the name is taken by another function.
     """
 
-    def register(function: F) -> F:
-        doc, target = read_docstring(function.__doc__), f"{function.__module__}:{function.__qualname__}"
-        there = _REGISTERED.get(name)
-        if there is not None and there.card.target != target:
-            got = f"already there: {there.card.target}"
-            raise SoleraError(f"Expert method `{name}` is registered twice.", where=target, got=got)
-        parameters = read_parameters(function, doc.args)
-        _REGISTERED[name] = _Entry(
-            ExpertCard(
-                name, verb, target, doc.summary, version, parameters, paper, code, parity, doc.body, doc.differs
-            ),
-            function,
-        )
-        return function
+    def card_of(facts: Facts) -> ExpertCard:
+        return ExpertCard(
+            name, verb, facts.target, facts.summary, version,
+            facts.parameters, paper, code, parity, facts.doc, facts.deviations,
+        )  # fmt: skip
 
-    return register
+    return _SHELF.register(name, card_of)
 
 
 def expert_cards() -> dict[str, ExpertCard]:
@@ -103,7 +84,7 @@ def expert_cards() -> dict[str, ExpertCard]:
         >>> sorted(expert_cards())
         ['hc_smoe', 'm_smoe', 'reap', 'upcycle']
     """
-    return {name: expert_card(name) for name in (*BUILT_IN, *(n for n in _REGISTERED if n not in BUILT_IN))}
+    return {name: expert_card(name) for name in _SHELF}
 
 
 def expert_card(name: str, verb: Verb | None = None) -> ExpertCard:
@@ -112,7 +93,7 @@ def expert_card(name: str, verb: Verb | None = None) -> ExpertCard:
     Raises:
         UnknownName: there is none; the fix names the nearest.
     """
-    card = _entry(name).card
+    card = _SHELF.card(name)
     if verb is not None and card.verb != verb:
         fix = f"solera moe {card.verb}; here: {', '.join(c.name for c in expert_cards().values() if c.verb == verb)}"
         raise UnknownName(f"`{name}` does not {verb}.", fix=fix)
@@ -129,16 +110,5 @@ def build(name: str, parameters: Mapping[str, Any] | None = None) -> ExpertMetho
         >>> build("reap").statistics
         ('expert_activation',)
     """
-    entry, given = _entry(name), parameters or {}
-    for fault in faults_of(entry.card, given):
-        raise BadParameter.of(fault)
-    made: ExpertMethod = entry.make(**as_keywords(entry.card.parameters, entry.make, given))
+    made: ExpertMethod = _SHELF.make(name, parameters)
     return made
-
-
-def _entry(name: str) -> _Entry:
-    if name not in _REGISTERED and name in BUILT_IN:
-        importlib.import_module(BUILT_IN[name])
-    if name not in _REGISTERED:
-        raise UnknownName(f"There is no expert method `{name}`.", fix=nearest(name, {*BUILT_IN, *_REGISTERED}))
-    return _REGISTERED[name]
