@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from solera.cli.card_pages import origin, show_cards
 from solera.cli.options import AsJson
-from solera.cli.shown import guarded, rows, say, say_json
+from solera.cli.shown import guarded, say_json
 
 if TYPE_CHECKING:
     from solera.bench.kv_rows import QualityRow, SpeedRow
+    from solera.inference.kv.cards import CacheCard
 
 app = typer.Typer(no_args_is_help=True, help="Key-value caches with a budget: evicted or merged while a model writes.")
 
@@ -79,19 +81,12 @@ def methods(
     """List methods for caches, or show one in full."""
     from solera.inference.kv import cache_card, cache_cards
 
-    found = [cache_card(name)] if name else list(cache_cards().values())
-    if as_json:
-        plain = [asdict(card) for card in found]
-        say_json(plain[0] if name else plain)
-    else:
-        say(_in_full(found[0]) if name else rows({card.name: card.summary for card in found}))
+    cards = [cache_card(name)] if name else list(cache_cards().values())
+    show_cards(cards, _facts, one=bool(name), as_json=as_json)
 
 
-def _in_full(card: Any) -> str:
-    parts = [f"{card.name}: {card.summary}", card.doc]
-    parts.append(rows({f"  {p.name} = {p.default}": p.doc for p in card.parameters}))
-    parts += [f"Differs: {line}" for line in card.deviations]
-    return "\n\n".join(part for part in parts if part)
+def _facts(card: CacheCard) -> dict[str, object]:
+    return {"merges": "what is dropped lives on in what stays" if card.merges else "", **origin(card)}
 
 
 def _shares(text: str) -> tuple[float, ...]:

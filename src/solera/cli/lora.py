@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from solera.cli.card_pages import origin, show_cards
 from solera.cli.inline import split_words
 from solera.cli.options import AsJson, Plugins, load_plugins
 from solera.cli.progress import display
@@ -15,6 +16,7 @@ from solera.cli.shown import guarded, rows, say, say_json
 
 if TYPE_CHECKING:
     from solera.app.adapter_report import AdapterReport
+    from solera.methods.lora.cards import AdapterCard
 
 app = typer.Typer(no_args_is_help=True, help="Merge LoRA adapters, extract one from a fine-tuned model, look at them.")
 
@@ -136,21 +138,14 @@ def methods(
     as_json: AsJson = False,
 ) -> None:
     """List the methods for adapters, or show one."""
-    from dataclasses import asdict
-
     from solera.methods.lora.cards import adapter_card, adapter_cards
 
-    cards = adapter_cards() if name is None else {name: adapter_card(name)}
-    if as_json:
-        say_json([asdict(card) for card in cards.values()])
-    elif name is None:
-        say(rows({card.name: card.summary for card in cards.values()}))
-    else:
-        card = cards[name]
-        say(f"{card.name}: {card.summary}\n\n{card.doc}\n")
-        say(rows({f"--{p.name}": f"{p.range_text}, default {p.default}: {p.doc}" for p in card.parameters}))
-        facts = {"inner": card.inner, "paper": card.paper, "code": card.code, "parity": card.parity}
-        say("\n" + rows({key: value for key, value in facts.items() if value}))
+    cards = [adapter_card(name)] if name else list(adapter_cards().values())
+    show_cards(cards, _facts, one=bool(name), as_json=as_json)
+
+
+def _facts(card: AdapterCard) -> dict[str, object]:
+    return {"inner": card.inner, **origin(card)}
 
 
 def _parted(method: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

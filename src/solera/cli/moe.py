@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from solera.cli.card_pages import origin, show_cards
 from solera.cli.inline import split_words
+from solera.cli.moe_measuring import Measuring, statistics_of
 from solera.cli.options import AsJson, Memory, memory_bytes
 from solera.cli.progress import display
 from solera.cli.shown import guarded, rows, say, say_json, warn
 
 if TYPE_CHECKING:
     from solera.app.moe_report import ExpertReport
+    from solera.methods.moe.cards import ExpertCard
 
 app = typer.Typer(no_args_is_help=True, help="Merge or prune the experts of a model, or make one of dense models.")
 
@@ -46,18 +47,6 @@ Dtype = Annotated[str | None, typer.Option(help="Of the output; default: every t
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Measure and group; write nothing.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a target that is not empty.")]
 _COLLECT = {"ignore_unknown_options": True}
-
-
-@dataclass(frozen=True, slots=True)
-class Measuring:
-    """What a method's statistics are measured with, and where they lie."""
-
-    data: str | None
-    folder: Path | None
-    samples: int
-    batch: int
-    length: int
-    memory: str | None
 
 
 @app.command("merge", context_settings=_COLLECT)
@@ -204,21 +193,14 @@ def methods(
     as_json: AsJson = False,
 ) -> None:
     """List the methods for experts, or show one."""
-    from dataclasses import asdict
-
     from solera.methods.moe.cards import expert_card, expert_cards
 
-    cards = expert_cards() if name is None else {name: expert_card(name)}
-    if as_json:
-        say_json([asdict(card) for card in cards.values()])
-    elif name is None:
-        say(rows({card.name: f"{card.verb}: {card.summary}" for card in cards.values()}))
-    else:
-        card = cards[name]
-        say(f"{card.name}: {card.summary}\n\n{card.doc}\n")
-        say(rows({f"--{p.name}": f"{p.range_text}, default {p.default}: {p.doc}" for p in card.parameters}))
-        facts = {"command": f"solera moe {card.verb}", "paper": card.paper, "code": card.code, "parity": card.parity}
-        say("\n" + rows({key: value for key, value in facts.items() if value}))
+    cards = [expert_card(name)] if name else list(expert_cards().values())
+    show_cards(cards, _facts, one=bool(name), as_json=as_json, line=lambda card: f"{card.verb}: {card.summary}")
+
+
+def _facts(card: ExpertCard) -> dict[str, object]:
+    return {"command": f"solera moe {card.verb}", **origin(card)}
 
 
 def _wanted(words: Sequence[str], method: str, experts: str, router: str, top_k: int | None, dtype: str | None) -> Any:
@@ -247,51 +229,13 @@ def _done(
     from solera.app import moe_merge, moe_prune
 
     run = moe_merge if verb == "merge" else moe_prune
-    with display(silent=as_json) as listener, _statistics(verb, wanted, measuring, listener) as folder:
+    with display(silent=as_json) as listener, statistics_of(verb, wanted, measuring, listener) as folder:
         report = run(replace(wanted, statistics=folder), out, force=force, dry_run=dry_run, on_event=listener)
     if as_json:
         say_json(report.to_json())
         return
     say(_summary(report))
     for note in report.warnings:
-        warn(note)
-
-
-@contextmanager
-def _statistics(verb: Any, wanted: Any, measuring: Measuring, listener: Any) -> Iterator[Path | None]:
-    """The folder of the method's statistics; measured now where data are named, and then kept only where asked."""
-    import tempfile
-
-    if measuring.data is None:
-        yield measuring.folder
-        return
-    with tempfile.TemporaryDirectory() as place:
-        folder = measuring.folder or Path(place)
-        _measure(verb, wanted, measuring, folder, listener)
-        yield folder
-
-
-def _measure(verb: Any, wanted: Any, measuring: Measuring, folder: Path, listener: Any) -> None:
-    from solera.checkpoints import open_checkpoint
-    from solera.checkpoints.reference import parse_ref
-    from solera.cli.calibration import batches_of
-    from solera.learn.statistics import Cut, measure
-    from solera.learn.statistics.passes import DEFAULT_MEMORY
-    from solera.learn.statistics.streaming import load_within
-    from solera.methods.moe.cards import build, expert_card
-    from solera.methods.moe.layout import experts_of
-
-    assert measuring.data is not None
-    expert_card(wanted.method, verb)
-    ref, kinds = parse_ref(wanted.model), build(wanted.method, wanted.parameters).statistics
-    experts_of(open_checkpoint(ref))
-    cut = Cut(measuring.samples, measuring.batch, measuring.length)
-    batches = batches_of(measuring.data, ref, cut, ("small", 0, None))
-    limit = memory_bytes(measuring.memory) or DEFAULT_MEMORY
-    done = measure(
-        ref, batches, list(kinds), folder, data=measuring.data, memory=limit, load=load_within(limit), on_event=listener
-    )
-    for note in done.notes:
         warn(note)
 
 

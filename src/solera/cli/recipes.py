@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from solera.cli.card_pages import show_cards
 from solera.cli.options import AsJson, Plugins, load_plugins
-from solera.cli.shown import guarded, rows, say, say_json
+from solera.cli.shown import guarded, say, say_json
 from solera.errors import RecipeError
 
 if TYPE_CHECKING:
     from solera.errors import Fault
-    from solera.registry import Card, Parameter, StepCard
+    from solera.registry import Card, StepCard
 
 Files = Annotated[list[Path], typer.Argument(help="Recipe files.", metavar="RECIPE...", show_default=False)]
 Steps = Annotated[bool, typer.Option("--steps", help="The steps and wrappers that recipes can name instead.")]
@@ -56,27 +57,13 @@ def methods(name: Name = None, *, steps: Steps = False, plugin: Plugins = None, 
         shown = [step_card(name) if steps else card(name)]
     else:
         shown = list(step_cards().values()) if steps else list(cards().values())
-    if as_json:
-        data = [_as_data(each) for each in shown]
-        say_json(data[0] if name else data)
-    elif name:
-        say(_in_full(shown[0]))
-    else:
-        say(rows({each.name: each.summary for each in shown}))
+    show_cards(shown, _facts_of, one=bool(name), as_json=as_json)
 
 
-def _as_data(card: Card | StepCard) -> dict[str, Any]:
-    parameters = [{**asdict(p), "range": p.range_text} for p in card.parameters]
-    return {**asdict(card), "parameters": parameters}
-
-
-def _in_full(card: Card | StepCard) -> str:
+def _facts_of(card: Card | StepCard) -> dict[str, Any]:
     from solera.registry import StepCard
 
-    facts = _step_facts(card) if isinstance(card, StepCard) else _facts(card)
-    blocks = [f"{card.name}: {card.summary}", card.doc, rows({k: v for k, v in facts.items() if v})]
-    blocks += ["parameters"] * bool(card.parameters)
-    return "\n\n".join([*filter(None, blocks), *map(_parameter, card.parameters)])
+    return _step_facts(card) if isinstance(card, StepCard) else _facts(card)
 
 
 def _step_facts(card: StepCard) -> dict[str, Any]:
@@ -106,10 +93,3 @@ def _facts(card: Card) -> dict[str, Any]:
         "variants": ", ".join(card.variants),
         "statistics": ", ".join(card.statistics),
     }
-
-
-def _parameter(parameter: Parameter) -> str:
-    """Two lines: the name with default and range; the meaning."""
-    default = "required" if parameter.required else f"default {parameter.default}"
-    each = ", one value or one per model" if parameter.per_model else ""
-    return f"  --{parameter.name}  ({default}; {parameter.range_text}{each})\n      {parameter.doc}"
