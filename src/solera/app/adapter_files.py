@@ -15,7 +15,7 @@ from solera.checkpoints import tensor_bytes
 from solera.checkpoints.identity import hasher
 from solera.checkpoints.shards import shard_layout
 from solera.errors import BadParameter, NonFinite
-from solera.execute.staging import Staging, unwritable
+from solera.execute.staging import Staging
 from solera.methods.lora.adapter import PREFIX
 from solera.methods.lora.merging import MergedModule
 from solera.types import DType, TensorSpec
@@ -38,10 +38,7 @@ class Spool:
 
     def __enter__(self) -> Self:
         """Open the spool beside the staged model."""
-        try:
-            self._file = self._path.open("w+b")
-        except OSError as error:
-            raise unwritable(self.staging.target, error) from None
+        self._file = self._path.open("w+b")
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -63,7 +60,7 @@ class Spool:
         """Round a tensor's blocks once, and append them.
 
         Raises:
-            NonFinite: a value does not fit the type. NoSpace, RunError: the disk refuses.
+            NonFinite: a value does not fit the type. OSError: the disk refuses; see `claimed`.
         """
         assert self._file is not None
         digest, begin = hasher(), self._end
@@ -82,14 +79,11 @@ class Spool:
         """Write the adapter's weights into the staged model: the header, then every tensor at its place."""
         assert self._file is not None
         shard = shard_layout(WEIGHTS, self.specs, {"format": "pt", **metadata})
-        try:
-            with (self.staging.model / WEIGHTS).open("wb") as out:
-                out.write(shard.header)
-                for name in shard.specs:
-                    self._file.seek(self._begins[name])
-                    _copy(self._file, out, self.specs[name].nbytes)
-        except OSError as error:
-            raise unwritable(self.staging.target, error) from None
+        with (self.staging.model / WEIGHTS).open("wb") as out:
+            out.write(shard.header)
+            for name in shard.specs:
+                self._file.seek(self._begins[name])
+                _copy(self._file, out, self.specs[name].nbytes)
 
     @property
     def digest(self) -> str:
@@ -101,10 +95,7 @@ class Spool:
 
     def _write(self, data: Any) -> None:
         assert self._file is not None
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise unwritable(self.staging.target, error) from None
+        self._file.write(data)
         self._end += len(data)
 
 

@@ -22,7 +22,7 @@ from solera.execute.backends import check_backend, opened
 from solera.execute.job import Backend
 from solera.execute.journal import Journal, Past, read_journal
 from solera.execute.run import Outcome, execute
-from solera.execute.staging import Staging, check_space, claimed, commit, discard, resumable, told
+from solera.execute.staging import Staging, check_space, claimed, commit, discard, resumable
 from solera.plan import plan
 from solera.plan.cost import DEFAULT_MEMORY, Shape, shape_for
 from solera.plan.tasks import Plan
@@ -92,12 +92,12 @@ def merge(
     with claimed(Path(out), force=force, keep=_needed(planned)) as staging:
         try:
             shape = shape_for(planned.outputs, memory or DEFAULT_MEMORY, count)
-            with told(staging.target), opened(backend, count, address=address, workers=workers) as crew:
+            with opened(backend, count, address=address, workers=workers) as crew:
                 report = _run(planned, staging, shape, crew, listener, resume=resume, began=began)
         except (NonFinite, SourceChanged):
             discard(staging)  # other inputs make another plan, which could not go on from here
             raise
-        except SoleraError:
+        except (SoleraError, OSError):
             if resumable(staging):
                 listener(Event("warning", "staging", f"what was finished is kept in {staging.root} for --resume"))
             raise

@@ -20,7 +20,7 @@ from solera.checkpoints.shards import ShardLayout
 from solera.checkpoints.views import Concat
 from solera.errors import NonFinite
 from solera.execute.artefacts import Artefact, write_artefacts
-from solera.execute.staging import Staging, check_space, claimed, commit, unwritable
+from solera.execute.staging import Staging, check_space, claimed, commit
 from solera.reconcile import (
     CARD_FILE,
     MANIFEST,
@@ -128,10 +128,7 @@ def write_model(making: Making, out: Path, *, force: bool, listener: Listener) -
     with FileReader() as reader, claimed(out, force=force, keep=keep) as staging:
         shutil.rmtree(staging.model, ignore_errors=True)
         staging.model.mkdir(parents=True, exist_ok=True)
-        try:
-            tally = _write_tensors(making, staging.model, reader, listener)
-        except OSError as error:
-            raise unwritable(staging.target, error) from None
+        tally = _write_tensors(making, staging.model, reader, listener)
         digest = join_tensors({row.name: row.digest for row in tally.rows})
         notes = _write_beside(making, staging, tally, digest)
         commit(staging)

@@ -59,20 +59,19 @@ def claimed(target: Path, *, force: bool, keep: Iterable[Path] = ()) -> Iterator
     Raises:
         TargetInUse: another run holds it; it is not empty and `force` is not given; it is no model, or holds what
             must be kept.
-        RunError: it cannot be written.
+        RunError: it cannot be written; so is every refusal of the system inside the block told.
     """
     staging = Staging.beside(target)
     _check_target(staging.target, force=force)
     _check_precious(staging.target, keep)
-    try:
+    with told(staging.target):
         staging.model.mkdir(parents=True, exist_ok=True)
         handle = os.open(staging.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise unwritable(staging.target, error) from None
     try:
         _lock(handle, staging.target)
         recover(staging)
-        yield staging
+        with told(staging.target):
+            yield staging
     finally:
         os.close(handle)
         if not resumable(staging):
@@ -209,7 +208,9 @@ def told(target: Path) -> Iterator[None]:
 def unwritable(target: Path, error: OSError) -> RunError:
     """An operating-system error in the house form."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return NoSpace("the disk is full.", where=target, got=error.strerror, fix="free some space and add --resume")
+        return NoSpace(
+            "the disk is full.", where=target, got=error.strerror, fix="free some space; a merge goes on with --resume"
+        )
     return RunError(
         "the target cannot be written.", where=error.filename or target, got=error.strerror, fix="check its permissions"
     )

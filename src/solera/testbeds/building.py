@@ -190,7 +190,7 @@ def _boundary(name: str, target: Path) -> Iterator[None]:
 
 def _of_system(target: Path, error: OSError) -> RunError:
     found = unwritable(target, error)
-    fix = found.fault.fix.replace("add --resume", "run the same command again to go on")
+    fix = found.fault.fix.replace("a merge goes on with --resume", "run the same command again to go on")
     return type(found)(found.fault.what, where=found.fault.where, got=found.fault.got, fix=fix)
 
 
