@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,8 @@ class Job:
     """One row to take.
 
     Attributes:
-        kind: merge, compare, help, plan or kernel; with method, size, models (K), place (memory or disk) and threads
-            it is the row's key.
+        kind: merge, compare, help, plan or kernel; with method, size, models (K), place (memory or disk; card is memory
+            with steps on a graphics card) and threads it is the row's key.
         repeats: rounds; the best counts. theirs: rounds in which mergekit runs too.
     """
 
@@ -85,5 +86,7 @@ def _full() -> Iterator[Job]:
         yield Job("merge", name, "1.1", 3, repeats=2, theirs=1 if trial.both else 0)
     yield from (Job("merge", name, "1.1", 3, threads=1, repeats=1) for name in KEENEST)
     yield from (Job("merge", name, "1.1", 3, "disk", repeats=1) for name in KEENEST)
+    if shutil.which("nvidia-smi"):
+        yield from (Job("merge", name, size, 3, "card", repeats=2) for size in ("0.1", "1.1") for name in KEENEST)
     for size in ("3", "7"):
         yield from (Job("merge", name, size, 3, "disk", repeats=1) for name in KEENEST[:3])

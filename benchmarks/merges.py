@@ -77,13 +77,13 @@ def merge_row(bench: Bench, job: Job) -> Row:
     recipe = scratch / "recipe.yaml"
     recipe.write_text(trial.recipe(bench.data(job), job.models))
     rounds = [_round(bench, job, trial, recipe, theirs=round_ < job.theirs) for round_ in range(job.repeats)]
-    return _summed(job, rounds, _clocks(scratch, recipe, job.threads))
+    return _summed(job, rounds, _clocks(scratch, recipe, job))
 
 
 def _round(bench: Bench, job: Job, trial: Trial, recipe: Path, *, theirs: bool) -> dict[str, Any]:
     scratch = bench.scratch(job)
     found: dict[str, Any] = {"floor": floor(trial.folders(bench.data(job), job.models), scratch, job.place)}
-    taken = checked(run([*SOLERA, *arguments(recipe, scratch / "merged", job.threads)]))
+    taken = checked(run([*SOLERA, *arguments(recipe, scratch / "merged", job)]))
     found["ours"] = {**taken.figures(), "report": _report(taken.out)}
     shutil.rmtree(scratch / "merged")
     if theirs and trial.both and bench.mergekit:
@@ -93,9 +93,10 @@ def _round(bench: Bench, job: Job, trial: Trial, recipe: Path, *, theirs: bool) 
     return found
 
 
-def arguments(recipe: Path, out: Path, threads: int) -> list[str]:
+def arguments(recipe: Path, out: Path, job: Job) -> list[str]:
     """Arguments of one merge."""
-    return ["merge", str(recipe), "--out", str(out), "--threads", str(threads), "--json"]
+    who = ["--backend", "cuda"] if job.place == "card" else ["--threads", str(job.threads)]
+    return ["merge", str(recipe), "--out", str(out), *who, "--json"]
 
 
 def _report(text: str) -> dict[str, Any]:
@@ -117,9 +118,9 @@ def floor(folders: Iterable[Path], scratch: Path, place: str) -> dict[str, float
     return {"seconds": float(seconds), "fsync": float(forced)}
 
 
-def _clocks(scratch: Path, recipe: Path, threads: int) -> dict[str, Any]:
+def _clocks(scratch: Path, recipe: Path, job: Job) -> dict[str, Any]:
     figures = scratch / "clocks.json"
-    command = [sys.executable, str(HERE / "probe.py"), str(figures), *arguments(recipe, scratch / "probed", threads)]
+    command = [sys.executable, str(HERE / "probe.py"), str(figures), *arguments(recipe, scratch / "probed", job)]
     checked(run(command, {"PROBE_BEGAN": str(time.monotonic())}))
     shutil.rmtree(scratch / "probed")
     return dict(json.loads(figures.read_text()))
@@ -198,7 +199,7 @@ def room_for(bench: Bench, job: Job, wanted: int) -> str:
         need += (wanted + 2) * 2 * checkpoints.parameters(checkpoints.SIZES[job.size])
     made = bench.data(job).exists()
     free = shutil.disk_usage(bench.places[job.place]).free
-    if job.place == "memory":
+    if job.place != "disk":
         free = min(free, _available())
     least = 90 * 10**9 if job.size == "7" else 0
     if made or free >= max(need, least):
@@ -267,7 +268,7 @@ def main() -> None:
     options = parser.parse_args()
     results = Results(options.results)
     mine = f"solera-bench-{os.getuid()}"
-    places = {"memory": MEMORY / mine, "disk": options.disk / mine}
+    places = {"memory": MEMORY / mine, "card": MEMORY / mine, "disk": options.disk / mine}
     for folder in places.values():
         folder.mkdir(parents=True, exist_ok=True)
     bench = Bench(results, places)

@@ -229,6 +229,16 @@ def disk(rows: Rows) -> str:
     return section("On the disk (K = 3, inputs in the page cache where they fit)", head, lines)
 
 
+def card(rows: Rows) -> str:
+    """Steps on a graphics card beside two workers."""
+    lines = []
+    for row in _ordered(rows, "merge"):
+        if row["place"] == "card" and (cores := merge(rows, row["method"], row["size"])):
+            here, there = cores["ours"]["wall"], row["ours"]["wall"]
+            lines.append((row["method"], row["size"], f"{here:.2f}", f"{there:.2f}", f"{here / there:.2f}"))
+    return section("On a graphics card (K = 3, in memory)", ("method", "size", "cores s", "card s", "times"), lines)
+
+
 def predicted(rows: Rows) -> str:
     """The plan's peak beside the measured one."""
     head = ("method", "size", "K", "plan MiB", "measured above idle MiB", "measured / plan")
@@ -263,6 +273,7 @@ def page(every: Rows, pictures: Iterable[tuple[Path, str]]) -> str:
         series("Growth with K (0.1 B, in memory)", (2, 3, 8, 20), lambda n, k: merge(rows, n, "0.1", k)),
         workers(rows),
         disk(rows),
+        card(rows),
         parts(rows),
         predicted(rows),
         all_merges(rows),

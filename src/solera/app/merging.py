@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,13 +17,13 @@ from solera.checkpoints.remote.address import as_address
 from solera.checkpoints.shards import ShardLayout
 from solera.errors import Interrupted, NonFinite, SoleraError, SourceChanged
 from solera.execute.artefacts import write_artefacts
-from solera.execute.backends import check_backend, opened
+from solera.execute.backends import check_backend, opened, shaped, workers_of
 from solera.execute.job import Backend
 from solera.execute.journal import Journal, Past, read_journal
 from solera.execute.run import Outcome, execute
 from solera.execute.staging import Staging, check_space, claimed, commit, discard, resumable
 from solera.plan import plan
-from solera.plan.cost import DEFAULT_MEMORY, Shape, shape_for
+from solera.plan.cost import DEFAULT_MEMORY, Shape
 from solera.plan.tasks import Plan
 from solera.recipe import Recipe, digest
 from solera.reconcile import MANIFEST
@@ -58,7 +57,8 @@ def merge(
         memory: bytes that the run, or each worker of a cluster, may hold above an idle process; default 512 MiB.
         resume: go on with a stopped run of the same plan; without it such a run's work is thrown away.
         on_event: receives progress events, from any thread.
-        backend: who works: `threads`, `inline` (the caller's own thread) or `ray`. The result does not depend on it.
+        backend: who works: `threads`, `inline` (the caller's own thread), `cuda` (the chain's steps on a graphics card;
+            for methods that work element by element) or `ray`. Only `cuda` may change the result, in last places.
         address: of a Ray cluster; default: the one that this process is in, or RAY_ADDRESS, or one that is started.
         workers: cores of the cluster that work at once; default all.
 
@@ -71,7 +71,7 @@ def merge(
     began = time.monotonic()
     listener: Listener = on_event or (lambda _event: None)
     check_backend(backend, threads=threads, address=address, workers=workers)
-    count = (threads or os.cpu_count() or 1) if backend == "threads" else 1
+    count = workers_of(backend, threads)
     listener(Event("started", "plan"))
     if place := as_address(out):
         from solera.app.uploading_target import check_address
@@ -83,7 +83,7 @@ def merge(
     if place:
         from solera.app.uploading import upload_merge
 
-        shape = shape_for(planned.outputs, memory or DEFAULT_MEMORY, count)
+        shape = shaped(backend, planned.outputs, memory or DEFAULT_MEMORY, threads)
         with opened(backend, count) as crew:
             report = upload_merge(planned, place, shape, crew, listener, force=force, resume=resume, began=began)
         return _told(planned, report, listener)
@@ -91,7 +91,7 @@ def merge(
         return finished
     with claimed(Path(out), force=force, keep=_needed(planned)) as staging:
         try:
-            shape = shape_for(planned.outputs, memory or DEFAULT_MEMORY, count)
+            shape = shaped(backend, planned.outputs, memory or DEFAULT_MEMORY, threads)
             with opened(backend, count, address=address, workers=workers) as crew:
                 report = _run(planned, staging, shape, crew, listener, resume=resume, began=began)
         except (NonFinite, SourceChanged):

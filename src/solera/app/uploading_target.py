@@ -104,9 +104,11 @@ def check_address(address: str, backend: str) -> None:
         CheckpointError: the address cannot be opened.
     """
     Prefix.at(address)
-    if backend not in ("threads", "inline"):
+    if backend not in ("threads", "inline", "cuda"):
         fix = "merge into a folder that all nodes see, and copy it"
-        raise BadParameter("A cluster does not write to addresses.", got=backend, want="threads or inline", fix=fix)
+        raise BadParameter(
+            "A cluster does not write to addresses.", got=backend, want="threads, inline or cuda", fix=fix
+        )
 
 
 def claim(prefix: Prefix, run: str, said: Mapping[str, Any], *, force: bool, mine: Collection[str] = ()) -> None:

@@ -24,7 +24,9 @@ Memory = Annotated[
     ),
 ]
 
-Backend = Annotated[str, typer.Option(help="Who works: threads, inline or ray. Never changes the result.")]
+Backend = Annotated[
+    str, typer.Option(help="Who works: threads, inline, cuda (a graphics card; last places may differ) or ray.")
+]
 Address = Annotated[
     str | None,
     typer.Option(

@@ -22,6 +22,7 @@ class Engine:
     """The reader, the finished whole-model summaries, the sizes of work.
 
     `block`: elements per block. `hold_bytes`: cap on one leaf's held inputs. `budget`: what may be left out.
+    `device`: where steps compute, as torch names it; None for this machine's cores, where fused kernels are used too.
     """
 
     reader: ByteReader
@@ -32,3 +33,4 @@ class Engine:
     kinship: Kinship = field(default_factory=Kinship)
     buffers: Buffers = field(default_factory=Buffers)
     budget: Spending | None = None
+    device: str | None = None

@@ -43,11 +43,15 @@ class LeafRun:
         return self.merged(expr, start, stop).to(compute)
 
     def raw(self, read: Read, start: int, stop: int) -> Tensor:
-        """Elements of a read in their own type, from what is held or from the file."""
+        """Elements of a read in their own type, from what is held or from the file; on the engine's device."""
         held = self.held.get(_place(read)) if self.held else None
         if held is not None:
             return held[start:stop]
-        return read.source.read(self.engine.reader, read.offset + start, read.offset + stop)
+        return self._fetched(read, start, stop)
+
+    def _fetched(self, read: Read, start: int, stop: int) -> Tensor:
+        values = read.source.read(self.engine.reader, read.offset + start, read.offset + stop)
+        return values if self.engine.device is None else values.to(self.engine.device)
 
     def _read(self, read: Read, start: int, stop: int, compute: torch.dtype) -> Tensor:
         values = self.raw(read, start, stop)
@@ -126,7 +130,7 @@ class LeafRun:
         compute = getattr(torch, task.compute.torch_name)
         base = None if task.base is None else self.values(task.base, start, stop, compute)
         shape = unit_shape(task, stop - start)
-        values = torch.empty((len(task.operands), stop - start), dtype=compute)
+        values = torch.empty((len(task.operands), stop - start), dtype=compute, device=self.engine.device)
         for k, operand in enumerate(task.operands):
             read = self.values(operand, start, stop, compute)
             if task.delta and base is not None:
@@ -138,7 +142,7 @@ class LeafRun:
     def look(self, task: LeafTask) -> None:
         """Note how far the models of a task are from its base, on its first elements."""
         if task.delta and task.base is not None and task.numel >= SAMPLE:
-            base, *values = (self.values(part, 0, SAMPLE).numpy() for part in (task.base, *task.operands))
+            base, *values = (self.values(part, 0, SAMPLE).cpu().numpy() for part in (task.base, *task.operands))
             self.engine.kinship.look(task.models, values, base)
 
     def finish(self, task: LeafTask, upto: int | None = None) -> list[Any]:
@@ -181,7 +185,7 @@ class LeafRun:
         reads = {_place(r): r for r in reads_of(expr)}
         if sum(r.numel * r.source.spec.dtype.itemsize for r in reads.values()) <= self.engine.hold_bytes:
             for key, read in reads.items():
-                self.held[key] = read.source.read(self.engine.reader, read.offset, read.offset + read.numel)
+                self.held[key] = self._fetched(read, 0, read.numel)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

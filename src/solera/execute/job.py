@@ -61,6 +61,11 @@ class Backend(Protocol):
     """Who does the work of a run: the same plan, the same bytes, whoever it is."""
 
     @property
+    def device(self) -> str | None:
+        """Where steps compute, as torch names it; None for the workers' own cores."""
+        ...
+
+    @property
     def bytes_read(self) -> int:
         """Bytes read by other means than the job's own reader."""
         ...

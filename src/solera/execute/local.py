@@ -1,4 +1,7 @@
-"""The backend of one process: as many threads as asked for; with one, everything happens in the caller's own."""
+"""The backend of one process: as many threads as asked for; with one, everything happens in the caller's own.
+
+With a device, threads read and write, and the steps compute there.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ class Threads:
     """Workers of this process."""
 
     count: int
+    device: str | None = None
     bytes_read: int = 0
     notes: tuple[str, ...] = ()
     counts_spending: bool = True

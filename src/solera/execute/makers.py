@@ -64,7 +64,7 @@ def maker_for(engine: Engine, expr: Expr, out: DType | None) -> Maker:
 def _quickest(engine: Engine, expr: Expr, out: DType | None) -> Maker:
     if isinstance(expr, Read) and isinstance(expr.source, FileRange) and out is not None and expr.is_stored_as(out):
         return CopyRun(expr, expr.source, engine)
-    leaf = fused_leaf(expr, out, keep_nonfinite=engine.keep_nonfinite)
+    leaf = fused_leaf(expr, out, keep_nonfinite=engine.keep_nonfinite) if engine.device is None else None
     return FusedRun(leaf, engine) if leaf is not None else _stepped(engine, expr)
 
 

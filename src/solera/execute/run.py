@@ -84,10 +84,11 @@ def execute_into(
     backend: Backend | None = None,
 ) -> Outcome:
     """Write all output tensors where `places` says; otherwise as `execute`."""
-    engine = Engine(reader, plan.recipe.nonfinite == "keep", shape.block, shape.hold_bytes)
+    crew = backend or Threads(shape.threads)
+    engine = Engine(reader, plan.recipe.nonfinite == "keep", shape.block, shape.hold_bytes, device=crew.device)
     engine = under_budget(engine, plan.budget, backend)
     with _library_threads_restored():
-        job = Job(plan, engine, places, journal, past, backend or Threads(shape.threads))
+        job = Job(plan, engine, places, journal, past, crew)
         return _write_all(job, listener, _sweep_all(job, listener))
 
 

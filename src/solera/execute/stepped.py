@@ -43,11 +43,11 @@ class SteppedRun:
         """A slice of the result, rounded once."""
         expr, run = self.expr, self.run
         if isinstance(expr, Read) and expr.is_stored_as(out):
-            return tensor_bytes(run.raw(expr, start, stop))
+            return tensor_bytes(run.raw(expr, start, stop).cpu())
         if isinstance(expr, LeafTask) and start == 0 and run.engine.budget is None:
             run.look(expr)
         values = run.merged(expr, start, stop) if isinstance(expr, LeafTask) else run.values(expr, start, stop)
         rounded = values.to(getattr(torch, out.torch_name))
         if out is DType.F16 and not run.engine.keep_nonfinite and not bool(torch.isfinite(rounded).all()):
             raise too_large(expr.leaf if isinstance(expr, LeafTask) else expr.name)
-        return tensor_bytes(rounded)
+        return tensor_bytes(rounded.cpu())

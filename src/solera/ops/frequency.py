@@ -40,7 +40,7 @@ def high_pass(share: Reach, *, ring_twice: bool = False) -> Step:
         if len(facts.shape) < 2 or stack.values[0].numel() == 0:
             return stack
         matrices = as_matrices(facts.shape)
-        gain = ring_gain(matrices[-2:], share, ring_twice=ring_twice)
+        gain = ring_gain(matrices[-2:], share, ring_twice=ring_twice).to(stack.values.device)
         return stack.but(torch.stack([_filtered(value.reshape(matrices), gain) for value in stack.values]).reshape(
             stack.values.shape
         ))  # fmt: skip
@@ -94,7 +94,7 @@ def exchange_frequencies(alpha: float, tilt: float) -> Step:
             mixed = first * (1.0 - alpha) + second * alpha
         else:
             here, there = torch.fft.rfftn(first), torch.fft.rfftn(second)
-            mix = slope(here.shape, alpha, tilt)
+            mix = slope(here.shape, alpha, tilt).to(here.device)
             mixed = torch.fft.irfftn(here * (1.0 - mix) + there * mix, s=facts.shape)
         return stack.reduced(mixed.to(stack.values.dtype))
 

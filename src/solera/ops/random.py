@@ -23,7 +23,7 @@ _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
 
 
-def draw_bits(facts: Facts, model_id: str, start: int, count: int) -> Tensor:
+def draw_bits(facts: Facts, model_id: str, start: int, count: int, device: torch.device | None = None) -> Tensor:
     """Draws for elements [start, start + count) of the leaf: int64 in [0, 2^53).
 
     Example:
@@ -31,7 +31,7 @@ def draw_bits(facts: Facts, model_id: str, start: int, count: int) -> Tensor:
         >>> bool((draw_bits(facts, "a", 0, 9)[4:6] == draw_bits(facts, "a", 4, 2)).all())
         True
     """
-    index = torch.arange(start + 1, start + count + 1, dtype=torch.int64)
+    index = torch.arange(start + 1, start + count + 1, dtype=torch.int64, device=device)
     mixed = index * _signed(_GOLDEN) + _key(facts, model_id)
     mixed = (mixed ^ _shift(mixed, 30)) * _signed(_MIX_1)
     mixed = (mixed ^ _shift(mixed, 27)) * _signed(_MIX_2)
@@ -40,10 +40,9 @@ def draw_bits(facts: Facts, model_id: str, start: int, count: int) -> Tensor:
 
 def draws(stack: Stack, facts: Facts) -> Tensor:
     """Draws for a whole unit: int64 in [0, 2^53), shaped like `stack.values`."""
-    unit = stack.values.shape[1:]
+    unit, device = stack.values.shape[1:], stack.values.device
     ids = model_ids(facts, stack.models)
-    drawn = [draw_bits(facts, model, facts.start, unit.numel()).reshape(unit) for model in ids]
-    return torch.stack(drawn).to(stack.values.device)
+    return torch.stack([draw_bits(facts, model, facts.start, unit.numel(), device).reshape(unit) for model in ids])
 
 
 def bar(share: float) -> int:

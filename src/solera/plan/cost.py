@@ -32,14 +32,15 @@ class Shape:
     threads: int
 
 
-def shape_for(outputs: Sequence[OutputTensor], memory: int, threads: int) -> Shape:
+def shape_for(outputs: Sequence[OutputTensor], memory: int, threads: int, most: int = 4 * CELL) -> Shape:
     """Choose block size and hold cap so that `threads` workers stay within `memory` bytes.
 
     Blocks shrink with the number of operands; a quarter of each worker's share is for blocks, half for held operands.
+    Blocks of `most` elements at most: the default stays in a core's cache.
     """
     widest = max((_width(part.expr) for t in outputs for part in t.parts), default=1)
     share = max(0, memory - OVERHEAD) // max(threads, 1)
-    block = min(4 * CELL, max(CELL, share // 4 // (24 * widest) // CELL * CELL))
+    block = min(most, max(CELL, share // 4 // (24 * widest) // CELL * CELL))
     return Shape(block, share // 2, threads)
 
 

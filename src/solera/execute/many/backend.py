@@ -65,6 +65,7 @@ class RayBackend:
 
     ray: Any
     workers: int | None
+    device: str | None = None
     bytes_read: int = 0
     counts_spending: bool = True
     lost: Counter[str] = field(default_factory=Counter)

@@ -51,7 +51,7 @@ def _over_unit(factors: Tensor, stack: Stack, facts: Facts) -> Tensor:
     axis = facts.in_axis % len(facts.shape) if len(facts.shape) > 1 else 0
     inner = math.prod(facts.shape[axis + 1 :])
     unit = stack.values[0]
-    places = torch.arange(facts.start, facts.start + unit.numel())
+    places = torch.arange(facts.start, facts.start + unit.numel(), device=unit.device)
     return factors[places.div(inner, rounding_mode="floor") % factors.numel()].reshape(unit.shape)
 
 

@@ -75,7 +75,7 @@ def shrunk(gram: Tensor, keep: float) -> Tensor:
         >>> shrunk(torch.ones(2, 2), 0.5).tolist()
         [[1.0, 0.5], [0.5, 1.0]]
     """
-    return torch.where(torch.eye(len(gram), dtype=torch.bool), gram, gram * keep)
+    return torch.where(torch.eye(len(gram), dtype=torch.bool, device=gram.device), gram, gram * keep)
 
 
 def solved(matrix: Tensor, right: Tensor) -> Tensor:

@@ -90,6 +90,7 @@ def _posterior(seen: Quadratic, prior: Tensor, strength: float) -> Tensor:
     ridge = strength * float(seen.curvature.trace()) / size
     if ridge == 0:
         return prior
-    factor = torch.linalg.cholesky(seen.curvature + ridge * torch.eye(size, dtype=torch.float64))
+    unit = torch.eye(size, dtype=torch.float64, device=prior.device)
+    factor = torch.linalg.cholesky(seen.curvature + ridge * unit)
     solution: Tensor = torch.cholesky_solve((seen.pull + ridge * prior).T, factor).T
     return solution

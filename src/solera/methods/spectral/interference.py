@@ -63,7 +63,7 @@ def unit_grams(matrices: Tensor, *, wide: bool = True) -> Iterator[Tensor]:
     """
     for matrix, norm in zip(matrices, norms_of(matrices).tolist(), strict=True):
         kind = torch.float64 if wide else matrix.dtype
-        gram = torch.zeros(matrix.shape[1], matrix.shape[1], dtype=kind)
+        gram = matrix.new_zeros((matrix.shape[1], matrix.shape[1]), dtype=kind)
         for block in row_blocks(matrix) if norm else ():
             scaled = (block / norm).to(kind)
             gram += scaled.T @ scaled

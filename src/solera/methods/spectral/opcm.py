@@ -104,7 +104,11 @@ def without_leading(delta: Tensor, running: Factors, alpha: float, *, diagonal: 
     """
     inside = running.left.mT @ delta @ running.right.mT
     protected = protected_directions(running.values, alpha)
-    mask = torch.eye(len(inside), dtype=torch.bool) if diagonal else torch.zeros_like(inside, dtype=torch.bool)
+    mask = (
+        torch.eye(len(inside), dtype=torch.bool, device=inside.device)
+        if diagonal
+        else torch.zeros_like(inside, dtype=torch.bool)
+    )
     mask[:protected, :protected] = True
     return delta - running.left @ torch.where(mask, inside, 0.0) @ running.right
 

@@ -129,7 +129,7 @@ class HeadMaps:
 
 def _products(base: Tensor, deltas: Tensor) -> Tensor:
     """A_0^T A_0, and A_0^T (A_k - A_0) for every model, in float64."""
-    products = torch.zeros(len(deltas) + 1, base.shape[1], base.shape[1], dtype=torch.float64)
+    products = base.new_zeros((len(deltas) + 1, base.shape[1], base.shape[1]), dtype=torch.float64)
     for product, other in zip(products, (base, *deltas), strict=True):
         for left, right in zip(row_blocks(base), row_blocks(other), strict=True):
             product.add_(left.T @ right)
@@ -145,7 +145,8 @@ def _maps(products: Tensor) -> Maps:
     if values[0] <= NULL * values[-1]:
         return (None,) * models
     inverse = (vectors / values) @ vectors.T
-    found = [torch.eye(len(values), dtype=torch.float64) + inverse @ product for product in products[1:]]
+    unit = torch.eye(len(values), dtype=torch.float64, device=values.device)
+    found = [unit + inverse @ product for product in products[1:]]
     return tuple(
         map_ if product.any() and _is_invertible(map_) else None
         for map_, product in zip(found, products[1:], strict=True)
@@ -177,5 +178,5 @@ def _mapped(base: Tensor, delta: Tensor, map_: Tensor, facts: Facts) -> Tensor:
 def _moved(map_: Tensor, base: Tensor, delta: Tensor) -> Tensor:
     """The map of (base + delta), less the base, with the map's distance from 1 kept apart from what it acts on."""
     model = base.to(torch.float64) + delta
-    change = map_ - torch.eye(len(map_), dtype=torch.float64)
+    change = map_ - torch.eye(len(map_), dtype=torch.float64, device=map_.device)
     return (delta + change @ model).to(delta.dtype)

@@ -105,7 +105,7 @@ def _ranks(change: Tensor) -> Tensor:
     """Position of every feature in its model, ascending, as a share; equal changes keep their order."""
     places = torch.empty_like(change)
     order = change.argsort(dim=1, stable=True)
-    shares = torch.arange(change.shape[1], dtype=change.dtype) / max(change.shape[1], 1)
+    shares = torch.arange(change.shape[1], dtype=change.dtype, device=change.device) / max(change.shape[1], 1)
     return places.scatter_(1, order, shares.expand_as(change).contiguous())
 
 

@@ -124,4 +124,4 @@ def region(width: float, offset: float, length: int) -> tuple[int, int, bool]:
 
 def _mark(marks: torch.Tensor, place: int) -> torch.Tensor:
     """The magnitude at a place counted from 1; below all of them for 0."""
-    return marks[place - 1] if place > 0 else marks.new_tensor(-1.0)
+    return marks[place - 1] if place > 0 else marks.new_full((), -1.0)
