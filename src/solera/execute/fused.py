@@ -84,7 +84,7 @@ class FusedRun:
             self.held = [self._bytes(read, 0, read.numel, slot) for slot, read in enumerate(leaf.reads)]
 
     def _bytes(self, read: Read, start: int, stop: int, slot: int | None = None) -> Block:
-        """Elements as stored; in the worker's own memory where they are to stay."""
+        """Elements as stored; with a slot, in memory that the worker uses again."""
         source, size = read.source, read.source.spec.dtype.itemsize
         assert isinstance(source, FileRange)
         begin = source.offset + (read.offset + start) * size
@@ -97,7 +97,7 @@ class FusedRun:
             sizes = (dtype.itemsize for dtype in self.leaf.dtypes)
             blocks = [data[start * s : stop * s] for data, s in zip(self.held, sizes, strict=True)]
         else:
-            blocks = [self._bytes(read, start, stop) for read in self.leaf.reads]
+            blocks = [self._bytes(read, start, stop, slot) for slot, read in enumerate(self.leaf.reads)]
         return (blocks[0], blocks[1:]) if self.leaf.based else (None, blocks)
 
     def fold(self, step: int, state: Any) -> Any:

@@ -20,47 +20,67 @@ from solera.ops.kernels.loops.numbers import (
     pointer_f,
     to_brain,
     to_half,
+    wide,
 )
 
 
 @njit(**OPTIONS)
 def widen(address, kind, numbers, least, out):
     """Read one operand's tile as float32; returns whether all of it is finite."""
+    wide()
     n = out.shape[0]
-    infinite = numbers[4]
-    bad = np.int32(0)
+    infinite, top = numbers[4], np.int32(0)
     if kind == 0:
-        wide = carray(pointer_4(address), (n,))
+        four = carray(pointer_4(address), (n,))
         for i in range(n):
-            bad |= marked(wide[i], infinite)
-            out[i] = float_of(wide[i])
+            top = max(top, four[i] & infinite)
+            out[i] = float_of(four[i])
     elif kind == 1:
         brain = carray(pointer_2(address), (n,))
         for i in range(n):
-            bad |= marked(brain[i], infinite)
+            top = max(top, np.int32(brain[i]) & infinite)
             out[i] = of_brain(brain[i])
     elif kind == 2:
         two = carray(pointer_2(address), (n,))
         for i in range(n):
-            bad |= marked(two[i], infinite)
+            top = max(top, np.int32(two[i]) & infinite)
             out[i] = of_narrow(two[i], numbers[0], numbers[1], numbers[2], numbers[3], least)
     else:
         one = carray(pointer_1(address), (n,))
         for i in range(n):
-            bad |= marked(one[i], infinite)
+            top = max(top, np.int32(one[i]) & infinite)
             out[i] = of_narrow(one[i], numbers[0], numbers[1], numbers[2], numbers[3], least)
-    return bad == 0
+    return top != infinite
+
+
+@njit(**OPTIONS)
+def widen_less(address, kind, numbers, least, base, out):
+    """Read one operand's tile minus the base's; returns whether all of the operand is finite."""
+    wide()
+    n = out.shape[0]
+    if kind == 1:
+        infinite, top = numbers[4], np.int32(0)
+        brain = carray(pointer_2(address), (n,))
+        for i in range(n):
+            top = max(top, np.int32(brain[i]) & infinite)
+            out[i] = of_brain(brain[i]) - base[i]
+        return top != infinite
+    fine = widen(address, kind, numbers, least, out)
+    for i in range(n):
+        out[i] = out[i] - base[i]
+    return fine
 
 
 @njit(**OPTIONS)
 def narrow(values, address, kind):
     """Write a tile in the output's type; returns whether it fits (float16 may overflow)."""
+    wide()
     n = values.shape[0]
     bad = np.int32(0)
     if kind == 0:
-        wide = carray(pointer_f(address), (n,))
+        four = carray(pointer_f(address), (n,))
         for i in range(n):
-            wide[i] = values[i]
+            four[i] = values[i]
     elif kind == 1:
         brain = carray(pointer_2(address), (n,))
         for i in range(n):
@@ -88,9 +108,9 @@ def load(T, base, at, n, reading):
         fine &= widen(addresses[0] + at * sizes[0], kinds[0], numbers[0], least[0], base[:n])
     for k in range(T.shape[0]):
         o = first + k
-        row = T[k, :n]
-        fine &= widen(addresses[o] + at * sizes[o], kinds[o], numbers[o], least[o], row)
+        address, row = addresses[o] + at * sizes[o], T[k, :n]
         if delta:
-            for i in range(n):
-                row[i] = row[i] - base[i]
+            fine &= widen_less(address, kinds[o], numbers[o], least[o], base[:n], row)
+        else:
+            fine &= widen(address, kinds[o], numbers[o], least[o], row)
     return fine

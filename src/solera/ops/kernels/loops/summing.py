@@ -15,6 +15,14 @@ from solera.ops.kernels.loops.steps import models_of, run
 
 
 @njit(**OPTIONS)
+def copy(source, target):
+    """Numbers of one row to another; a slice that is assigned looks for overlaps first."""
+    wide()
+    for i in range(source.shape[0]):
+        target[i] = source[i]
+
+
+@njit(**OPTIONS)
 def fill(cell, T, base, one, two, begin, length, start, reading, program, stops):
     """The stream of one cell as it is after each of `stops`; returns whether all input is finite."""
     wide()
@@ -28,7 +36,7 @@ def fill(cell, T, base, one, two, begin, length, start, reading, program, stops)
             run(T, m, start + at, program, done, stops[s], one, two)
             done = stops[s]
             for k in range(T.shape[0]):
-                cell[s, k, at - begin : at - begin + m] = T[k, :m]
+                copy(T[k, :m], cell[s, k, at - begin : at - begin + m])
     return True
 
 
