@@ -36,7 +36,7 @@ def magnitudes(row, sizes):
 
 
 @njit(**OPTIONS)
-def order(part, sizes, a, b, places, counts):
+def order(sizes, a, b, places, counts):
     """Sort (magnitude, position), packed in 64 bits, by magnitude, then position; returns the buffer that holds it.
 
     One pass puts them into about two buckets per entry. What shares a bucket and is out of order is mostly rare, and
@@ -47,7 +47,7 @@ def order(part, sizes, a, b, places, counts):
         pack(sizes, a)
         settle(a, n * n)
         return a
-    shift = assign(part, sizes, places)
+    shift = assign(sizes, places)
     starts(places, counts)
     if not crowded(counts, n):
         scatter(sizes, a, places, counts)
@@ -107,18 +107,21 @@ def bits_for(n):
 
 
 @njit(**OPTIONS)
-def assign(part, sizes, places):
-    """Buckets that grow with the magnitude over sixteen octaves around the mean; zeros have one of their own.
+def assign(sizes, places):
+    """Buckets that grow with the magnitude over sixteen octaves around the middle; zeros have one of their own.
 
-    Returns how many bits of the magnitude a bucket leaves open.
+    The middle is the mean of the bits of what is not zero, which is near the mean of their logarithms. Returns how many
+    bits of the magnitude a bucket leaves open.
     """
-    n = part.shape[0]
+    wide()
+    n = sizes.shape[0]
     bits = bits_for(n)
-    whole = np.float32(0)
+    whole, filled = np.int64(0), np.int64(0)
     for i in range(n):
-        whole += abs(part[i])
+        whole += np.int64(sizes[i])
+        filled += np.int64(sizes[i] != 0)
     shift, last = np.int32(27 - bits), np.int32((1 << bits) - 1)
-    first = ((bits_of(whole / np.float32(n)) >> shift) << shift) - np.int32(10 << 23)
+    first = ((np.int32(whole // max(filled, 1)) >> shift) << shift) - np.int32(9 << 23)
     for i in range(n):
         place = min(max((sizes[i] - first) >> shift, np.int32(1)), last)
         places[i] = place if sizes[i] != 0 else np.int32(0)
@@ -194,7 +197,7 @@ def drop_by_rank(values, row, start, key, slope, offset, inverse):
         part = values[begin : begin + row]
         if slope != 0:
             magnitudes(part, sizes)
-            ordered = order(part, sizes, a, b, places, counts)
+            ordered = order(sizes, a, b, places, counts)
             for r in range(row):
                 ranks[ordered[r] & np.uint64(0xFFFFFFFF)] = r
         thin(part, ranks, start + begin, key, slope, offset, inverse)
