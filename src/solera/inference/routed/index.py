@@ -6,6 +6,7 @@ tensor is used, and no value is code.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,8 @@ StartRole = Literal["base", "shared"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _READ = 1 << 22
+_MOST = 1 << 24
+"""The most channels that a router may have: what is larger is a lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +179,8 @@ def open_pack(folder: str | Path) -> Pack:
         raise CorruptFile("The index is not the one that config.json was written with.", where=path, fix=_AGAIN)
     try:
         pack = _parsed(folder, said, config)
-    except (KeyError, TypeError, ValueError) as error:
-        got = f"{type(error).__name__}: {error}"
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        got = f"{type(error).__name__}: {error}"[:300]
         raise CorruptFile("The index of the pack cannot be read.", where=path, got=got, fix=_AGAIN) from None
     _check(pack)
     return pack
@@ -190,22 +193,40 @@ def _parsed(folder: Path, said: Mapping[str, Any], config: Mapping[str, Any]) ->
     if said["form"] != FORM:
         fix = "install a newer Solera"
         raise CorruptFile("The pack is of another form.", where=folder, got=said["form"], want=FORM, fix=fix)
-    router = said["router"]
+    vector, router = said["vector"], said["router"]
     return Pack(
         folder=folder,
-        method=str(said["method"]),
-        start=said["start"],
+        method=_text(said["method"]),
+        start=_text(said["start"]),
         start_role=_one_of(said["start_role"], ("base", "shared")),
-        vector=said["vector"],
+        vector=None if vector is None else _text(vector),
         use=_one_of(said["use"], ("one", "all")),
         tasks=tuple(_task(row) for row in said["tasks"]),
         files={str(name): Written(int(row["bytes"]), str(row["digest"])) for name, row in said["files"].items()},
-        router=None if router is None else RouterPart(**router),
+        router=None if router is None else _router(router),
         parameters=dict(said["parameters"]),
         experts=int(said["experts"]),
-        architecture=str(config["inner"]["architectures"][0]),
+        architecture=_text(config["inner"]["architectures"][0]),
         config=dict(config["inner"]),
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{str(value)[:100]} is no text")
+    return value
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+        raise ValueError(f"{str(value)[:100]} is no size")
+    return value
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(float(value)):
+        raise ValueError(f"{value} is not finite")
+    return float(value)
 
 
 def _one_of(value: Any, known: tuple[Any, ...]) -> Any:
@@ -214,12 +235,24 @@ def _one_of(value: Any, known: tuple[Any, ...]) -> Any:
     return value
 
 
+def _router(row: Mapping[str, Any]) -> RouterPart:
+    return RouterPart(
+        file=_text(row["file"]),
+        layer=int(row["layer"]),
+        width=_count(row["width"]),
+        hidden=_count(row["hidden"]),
+        samples=int(row.get("samples", 0)),
+        accuracy=_finite(row.get("accuracy", 0.0)),
+        mixes=row.get("mixes") is True,
+    )
+
+
 def _task(row: Mapping[str, Any]) -> TaskPart:
     answers, labels = row["answers"], row["labels"]
     return TaskPart(
-        name=str(row["name"]),
-        file=str(row["file"]),
-        scale=float(row["scale"]),
+        name=_text(row["name"]),
+        file=_text(row["file"]),
+        scale=_finite(row["scale"]),
         answers=None if answers is None else (int(answers[0]), int(answers[1])),
         labels=None if labels is None else {int(key): str(value) for key, value in labels.items()},
     )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from solera.errors import ShapeMismatch
+from solera.errors import CheckpointError, ShapeMismatch
 from solera.inference.routed.contents import Added, Contents
 from solera.inference.routed.grouping import groups_of
 from solera.inference.routed.places import Place
@@ -250,7 +250,7 @@ def proven(model: Any, inputs: Mapping[str, Any]) -> bool:
     with torch.no_grad():
         try:
             mixed = model.mixed(weights, lambda: model.inner(**inputs)).logits
-        except (ShapeMismatch, RuntimeError, AttributeError, TypeError, IndexError):
+        except (CheckpointError, RuntimeError, AttributeError, TypeError, IndexError):
             return False
         rebuilt = model(**inputs, weights=weights).logits
     if mixed.shape != rebuilt.shape:
