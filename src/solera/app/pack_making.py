@@ -15,7 +15,7 @@ from solera.app.pack_masks import Masking, emr_masking, mask_parts, shares, tall
 from solera.app.pack_plan import Family, Parts, Tensors, inner_config, opened_family, sorted_tensors
 from solera.app.pack_report import METHODS, Lessons, PackMake, PackReport
 from solera.app.pack_routing import answers_of, teach
-from solera.app.pack_start import foreseen_start, write_start
+from solera.app.pack_start import foreseen_start, needed, starts_at_a_model, write_start
 from solera.app.pack_twin import checked_rank, twin_parts, write_exclusives
 from solera.checkpoints import FileReader
 from solera.checkpoints.contract import Source
@@ -85,7 +85,7 @@ def pack_make(
     with FileReader() as reader:
         if dry_run:
             return _foreseen(work, start, Path(out), notes, began)
-        keep = [m.folder for m in (work.family.layout, *work.family.experts) if m.folder is not None]
+        keep = needed(wanted, work.family, work.planned)
         with claimed(Path(out), force=force, keep=keep) as staging:
             empty(staging)
             check_space(staging.target, _most(work, start))
@@ -102,7 +102,7 @@ def _prepared(wanted: PackMake, listener: Listener) -> tuple[_Work, Mapping[str,
     """Open everything and check that it fits, from headers; the start's specs."""
     if wanted.method not in METHODS:
         raise UnknownName("There is no such pack.", got=wanted.method, fix=nearest(wanted.method, METHODS))
-    if wanted.base is None and (wanted.method != "twin" or not _is_model(wanted)):
+    if wanted.base is None and (wanted.method != "twin" or not starts_at_a_model(wanted)):
         raise BadParameter("The base is missing.", want="the model that the experts were tuned from", fix="--base")
     _check_parameters(wanted)
     family = opened_family(wanted.base, wanted.experts, wanted.names)
@@ -111,12 +111,6 @@ def _prepared(wanted: PackMake, listener: Listener) -> tuple[_Work, Mapping[str,
     config = inner_config(family, tensors, start)
     _check_architecture(config)
     return _Work(wanted, family, tensors, config, float_type(wanted.dtype), planned, listener), start
-
-
-def _is_model(wanted: PackMake) -> bool:
-    from solera.registry import cards
-
-    return wanted.shared not in cards() and not wanted.shared.endswith((".yaml", ".yml", ".json"))
 
 
 def _check_parameters(wanted: PackMake) -> None:
@@ -191,9 +185,15 @@ def written(folder: Path, name: str) -> Written:
 
 def _task(work: _Work, place: int, row: Mapping[str, Any]) -> TaskPart:
     name, expert = work.family.names[place], work.family.experts[place]
-    labels = expert.config.get("id2label") or {}
-    differs = bool(labels) and labels != work.config.get("id2label")
-    return TaskPart(name, work.files[name], row.get("scale", 1.0), labels=dict(labels) if differs else None)
+    labels = _labels(expert.config)
+    differs = labels != _labels(work.config)
+    return TaskPart(name, work.files[name], row.get("scale", 1.0), labels=labels if differs else None)
+
+
+def _labels(config: Mapping[str, Any]) -> dict[int, str]:
+    """Class id -> name; transformers writes nothing where there are two without names."""
+    named = config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
+    return {int(key): str(value) for key, value in named.items()}
 
 
 def _masks(work: _Work, staging: Staging, reader: FileReader) -> Rows:

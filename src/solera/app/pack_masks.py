@@ -127,8 +127,10 @@ def _deltas(family: Family, name: str, reader: ByteReader, found: Masked) -> Ite
     for start, stop in blocks(source.spec.numel):
         base = read(source, start, stop, reader)
         values = torch.stack([read(expert.table[name], start, stop, reader) - base for expert in family.experts])
-        if not bool(torch.isfinite(values).all()):
-            raise NonFinite(f"{name} holds a value that is not finite.", fix="repair that model")
+        for expert, each in zip(family.experts, values, strict=True):
+            if not bool(torch.isfinite(each).all()):
+                what, fix = f"{name} holds a value that is not finite.", "repair that model, or its base"
+                raise NonFinite(what, where=expert.ref, fix=fix)
         found.base += float(base.double().square().sum())
         found.moved = [a + b for a, b in zip(found.moved, values.double().square().sum(1).tolist(), strict=True)]
         yield start, values

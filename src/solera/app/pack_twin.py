@@ -111,10 +111,10 @@ def write_exclusives(
     Cost: one pass over the models and one thin SVD for each matrix and task; memory for some copies of one tensor.
     """
     missed, whole = [0.0] * len(family.experts), [0.0] * len(family.experts)
-    names = list(dict.fromkeys(key.partition("/")[2] for specs in parts.tasks for key in specs))
+    names = list(dict.fromkeys(key.partition("/")[2] for specs in parts.tasks for key in specs if key[:4] != "own/"))
     with ExitStack() as opened:
         tasks = task_files(opened, folder, files, family, parts)
-        for done, name in enumerate([name for name in names if name not in own], 1):
+        for done, name in enumerate(names, 1):
             for k, change in _changes(start[name], name, family, tasks, reader):
                 left_out, norm = _write_change(tasks[k], name, change, form_of(change.shape, rank))
                 missed[k], whole[k] = missed[k] + left_out, whole[k] + norm
