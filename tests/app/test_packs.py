@@ -214,6 +214,14 @@ def test_heads_of_other_shapes_are_no_part_of_the_shared_expert(zoo, tmp_path):
     np.testing.assert_array_equal(head, tensors(models["e1"])["score.weight"])
 
 
+def test_tasks_may_be_called_like_other_parts(zoo, tmp_path):
+    models = zoo()
+    made(models, tmp_path / "pack", names=("start", "vector", "router"))
+    assert pack_verify(tmp_path / "pack")["ok"]
+    made(models, tmp_path / "other")
+    same(unpacked(tmp_path / "pack", "start", tmp_path), unpacked(tmp_path / "other", "e0", tmp_path), rtol=0, atol=0)
+
+
 def test_a_tensor_that_only_a_later_expert_has_is_no_secret(zoo, tmp_path):
     models = zoo()
     more = {**tensors(models["e1"]), "score.weight": np.zeros((4, 16), np.float32)}
