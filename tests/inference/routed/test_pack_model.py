@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -83,6 +85,16 @@ def test_mixtures_in_one_pass_are_those_of_rebuilt_models(packed, architecture):
         model.set_weights(tuple(draw[row].tolist()))
         rebuilt = model.inner(**{k: v[row : row + 1] for k, v in inputs.items()}).logits
         assert_close(whole[row : row + 1], rebuilt, **CLOSE)
+
+
+def test_a_copy_mixes_like_the_model_it_was_made_of(packed):
+    model = load_pack(packed("gpt2", "twin", router=True, rank=2))
+    draw = torch.rand(6, 3, generator=torch.Generator().manual_seed(3))
+    want = model(**LOGITS["llama"], weights=draw).logits
+    again = copy.deepcopy(model)
+    assert_close(again(**LOGITS["llama"], weights=draw).logits, want, **CLOSE)
+    assert_close(again(**LOGITS["llama"], task="two").logits, model(**LOGITS["llama"], task="two").logits, **CLOSE)
+    assert_close(model(**LOGITS["llama"], weights=draw).logits, want, **CLOSE)
 
 
 def test_weights_are_those_of_a_sum(packed, family):

@@ -200,6 +200,18 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
         if Path(save_directory).resolve() != self.pack.folder.resolve():
             shutil.copytree(self.pack.folder, save_directory, dirs_exist_ok=True)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> PackModel:
+        """A copy; hooks of mixtures speak of the model that they were put into, and are made anew where needed."""
+        import copy
+
+        if self._mixing is not None:
+            self._mixing.remove()
+            self._mixing = None
+        made = self.__class__.__new__(self.__class__)
+        memo[id(self)] = made
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
+
     def _check_continued(self, inputs: Mapping[str, Any], *, given: bool) -> None:
         """A router sees only what is new of a continued text, and would choose anew."""
         if not given and self._given is None and inputs.get("past_key_values") is not None:
