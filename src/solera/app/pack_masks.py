@@ -112,9 +112,8 @@ def write_masks(
                 done += shared.numel()
                 listener(Event("progress", "masks", done=done, total=whole, unit="entries"))
         copy_own(tasks, family, own, reader)
-    found.scales = [1.0] * len(sums)
-    if masking.scale is not None:
-        found.scales = [rescaler(one.finish(0, state)) for one, state in zip(sums, states, strict=True)]
+    pairs = zip(sums, states, strict=True)
+    found.scales = [1.0 if masking.scale is None else rescaler(one.finish(0, state)) for one, state in pairs]
     return found
 
 

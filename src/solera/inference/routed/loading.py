@@ -23,7 +23,7 @@ from solera.errors import (
 )
 from solera.inference.routed.contents import Contents, read_contents, read_table
 from solera.inference.routed.generating import GeneratingPack
-from solera.inference.routed.index import INDEX, MODEL_TYPE, Pack, check_digests, open_pack, table_of
+from solera.inference.routed.index import MODEL_TYPE, Pack, check_digests, open_pack, table_of
 from solera.inference.routed.model import PackModel
 from solera.inference.routed.routing import Router
 
@@ -278,4 +278,4 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-__all__ = ["INDEX", "from_pretrained", "live", "load_pack", "read_router"]
+__all__ = ["from_pretrained", "known_class", "live", "load_pack", "read_router"]
