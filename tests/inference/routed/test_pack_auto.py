@@ -53,6 +53,11 @@ def test_auto_classes_give_their_own_kind(packed):
         AutoModelForCausalLM.from_pretrained(folder)
 
 
+def test_the_way_of_attention_can_be_asked_for(packed):
+    model = AutoModel.from_pretrained(packed("vit", "tall_mask"), attn_implementation="eager")
+    assert model.inner.config._attn_implementation == "eager"
+
+
 def test_options_that_a_pack_does_not_have(packed):
     with pytest.raises(BadParameter, match="quantization_config"):
         AutoModel.from_pretrained(packed("vit", "tall_mask"), quantization_config={"load_in_8bit": True})

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
 from solera.app import pack_verify
 from solera.errors import CheckpointError, CorruptFile, MissingTensor, NotFound, ShapeMismatch, SoleraError, UnsafeFile
@@ -150,7 +151,10 @@ def test_configs_that_transformers_cannot_take(pack, changes):
 @pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation"])
 def test_a_config_fetches_no_code(pack, name):
     inner(pack, **{name: "someone/kernels"})
-    assert load_pack(pack).inner.config._attn_implementation in ("sdpa", "eager")
+    assert load_pack(pack).inner.config._attn_implementation == "sdpa"
+    config = json.loads((pack / "config.json").read_text())
+    (pack / "config.json").write_text(json.dumps({**config, name: "someone/kernels"}))
+    assert AutoModel.from_pretrained(pack).inner.config._attn_implementation == "sdpa"
 
 
 def test_side_files_that_cannot_be_read(packed, tmp_path):

@@ -64,11 +64,17 @@ def from_pretrained(kind: type[PackModel], name: str | Path, **options: Any) -> 
     _check_options([option for option in options if option not in _IGNORED], {*_TAKEN, *_PLACE, "output_loading_info"})
     place = {key: options[key] for key in _PLACE if options.get(key) is not None}
     dtype = options.get("dtype") or options.get("torch_dtype")
-    attention = {key: options[key] for key in ("attn_implementation",) if options.get(key) is not None}
+    attention = {"attn_implementation": options.get("attn_implementation") or _asked_attention(options.get("config"))}
     device = _one_device(options.get("device_map"))
     model = _loaded(_folder(str(name), place), kind, dtype=dtype, device=device, **attention)
     nothing: dict[str, set[str]] = {key: set() for key in ("missing_keys", "unexpected_keys", "mismatched_keys")}
     return (model, nothing) if options.get("output_loading_info") else model
+
+
+def _asked_attention(config: Any) -> str | None:
+    """What an auto class was asked for; it leaves word in the config. One that the folder names may be a plain word."""
+    said = getattr(config, "_attn_implementation", None)
+    return said if isinstance(said, str) and "/" not in said else None
 
 
 def _check_options(options: Iterable[str], known: set[str]) -> None:
@@ -120,6 +126,7 @@ def _loaded(folder: Path, kind: type[PackModel] | None, *, dtype: Any, device: A
     inner = live(pack, contents, dtype=dtype, **attention)
     with _explained(pack):
         config = PackConfig.from_pretrained(folder, local_files_only=True)
+    config._attn_implementation = config._experts_implementation = None  # noqa: SLF001 - those of the model inside
     model = chosen(config, pack, inner, contents, read_router(pack))
     return model if device is None else model.to(_device(device))
 
