@@ -193,3 +193,5 @@ def test_measuring(model):
     assert measure_merging(model, unlabelled, [4])[1].accuracy is None
     with pytest.raises(BadParameter):
         measure_merging(model, [], [4])
+    with pytest.raises(PlanError, match="no head"):
+        measure_merging(vit("clip"), unlabelled, [4])
