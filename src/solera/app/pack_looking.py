@@ -15,7 +15,8 @@ from solera.checkpoints import FileReader
 from solera.errors import SoleraError
 from solera.execute.staging import Staging, check_space, claimed, commit
 from solera.inference.routed.contents import Tables, rebuilt, tables_of
-from solera.inference.routed.index import INDEX, Pack, check_digests, damaged, open_pack
+from solera.inference.routed.digests import check_digests, damaged
+from solera.inference.routed.index import INDEX, Pack, open_pack
 from solera.reconcile import MANIFEST, NUMERICS, dumped, put_file
 from solera.reconcile.choosing import side_files
 from solera.types import DType, Event, TensorSpec

@@ -22,7 +22,8 @@ from solera.checkpoints import FileReader
 from solera.checkpoints.contract import Source
 from solera.errors import BadParameter, MissingExtra, UnknownName, nearest
 from solera.execute.staging import Staging, check_space, claimed, commit
-from solera.inference.routed.index import Pack, RouterPart, TaskPart, Written, digest_file
+from solera.inference.routed.digests import digest_file
+from solera.inference.routed.index import Pack, RouterPart, TaskPart, Written
 from solera.plan.tasks import Plan
 from solera.types import DType, Event
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from solera.checkpoints.contract import Limits, Source
 from solera.checkpoints.folder import path_inside
-from solera.checkpoints.identity import hasher
 from solera.checkpoints.reader import FileReader
 from solera.checkpoints.safetensors_file import read_header
 from solera.checkpoints.strict_json import read_object
 from solera.errors import CorruptFile, NotFound, UnknownName, nearest
-from solera.types import Event
+from solera.inference.routed.digests import AGAIN, digest_file
 
 FORM = 1
 """Version of the form that packs have."""
@@ -32,7 +31,6 @@ Use = Literal["one", "all"]
 StartRole = Literal["base", "shared"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_READ = 1 << 22
 _MOST = 1 << 24
 """The most channels that a router may have: what is larger is a lie."""
 
@@ -176,17 +174,14 @@ def open_pack(folder: str | Path) -> Pack:
     said = read_object(path, Limits().json_bytes, what="The index")
     config = read_object(folder / "config.json", Limits().json_bytes, what="The config")
     if config.get("index") != digest_file(path):
-        raise CorruptFile("The index is not the one that config.json was written with.", where=path, fix=_AGAIN)
+        raise CorruptFile("The index is not the one that config.json was written with.", where=path, fix=AGAIN)
     try:
         pack = _parsed(folder, said, config)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         got = f"{type(error).__name__}: {error}"[:300]
-        raise CorruptFile("The index of the pack cannot be read.", where=path, got=got, fix=_AGAIN) from None
+        raise CorruptFile("The index of the pack cannot be read.", where=path, got=got, fix=AGAIN) from None
     _check(pack)
     return pack
-
-
-_AGAIN = "make the pack again, or download it again"
 
 
 def _parsed(folder: Path, said: Mapping[str, Any], config: Mapping[str, Any]) -> Pack:
@@ -272,44 +267,10 @@ def _check(pack: Pack) -> None:
     for name, written in pack.files.items():
         path = path_inside(pack.folder, name)
         if not path.is_file():
-            raise NotFound("A file of the pack is missing.", where=pack.folder, got=name, fix=_AGAIN)
+            raise NotFound("A file of the pack is missing.", where=pack.folder, got=name, fix=AGAIN)
         if path.stat().st_size != written.bytes:
             got, want = f"{path.stat().st_size} bytes", f"{written.bytes} bytes"
-            raise CorruptFile("A file of the pack has another size.", where=path, got=got, want=want, fix=_AGAIN)
-
-
-def check_digests(pack: Pack) -> None:
-    """Compare every file of tensors with its digest.
-
-    Raises:
-        CorruptFile: one differs.
-
-    Cost: one read of the pack.
-    """
-    if found := damaged(pack):
-        name, what = found[0], "A file of the pack is not what was written."
-        raise CorruptFile(what, where=pack.folder / name, want=f"digest {pack.files[name].digest[:16]}", fix=_AGAIN)
-
-
-def damaged(pack: Pack, on_event: Callable[[Event], None] | None = None) -> list[str]:
-    """Names of the files whose digest differs."""
-    total, done, found = sum(row.bytes for row in pack.files.values()), 0, []
-    for name, written in pack.files.items():
-        if digest_file(pack.folder / name) != written.digest:
-            found.append(name)
-        done += written.bytes
-        if on_event is not None:
-            on_event(Event("progress", "verify", done=done, total=total))
-    return found
-
-
-def digest_file(path: Path) -> str:
-    """BLAKE3 of a file, read in blocks."""
-    digest = hasher()
-    with path.open("rb") as file:
-        while block := file.read(_READ):
-            digest.update(block)
-    return str(digest.hexdigest())
+            raise CorruptFile("A file of the pack has another size.", where=path, got=got, want=want, fix=AGAIN)
 
 
 def table_of(pack: Pack, name: str, reader: FileReader) -> Mapping[str, Source]:

@@ -22,8 +22,9 @@ from solera.errors import (
     nearest,
 )
 from solera.inference.routed.contents import Contents, read_contents, read_table
+from solera.inference.routed.digests import check_digests
 from solera.inference.routed.generating import GeneratingPack
-from solera.inference.routed.index import MODEL_TYPE, Pack, check_digests, open_pack, table_of
+from solera.inference.routed.index import MODEL_TYPE, Pack, open_pack, table_of
 from solera.inference.routed.model import PackModel
 from solera.inference.routed.routing import Router
 
