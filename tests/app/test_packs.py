@@ -12,6 +12,7 @@ from tests.conftest import llama_config, llama_shapes, recipe, tensors, write_mo
 from typer.testing import CliRunner
 
 from solera.app import PackMake, merge, pack_inspect, pack_make, pack_unpack, pack_verify
+from solera.checkpoints import FileReader
 from solera.cli.commands import app
 from solera.errors import (
     BadParameter,
@@ -24,6 +25,7 @@ from solera.errors import (
     UnknownName,
 )
 from solera.inference.routed import open_pack
+from solera.inference.routed.contents import rebuilt, tables_of
 
 TASKS = ("e0", "e1", "e2")
 
@@ -190,6 +192,56 @@ def test_heads_of_the_tasks_are_kept_whole(zoo, tmp_path):
     assert config["id2label"] == {"0": "e1-0", "1": "e1-1", "2": "e1-2"}
 
 
+def test_labels_that_a_config_leaves_out_are_those_of_two_classes(zoo, tmp_path):
+    """transformers writes no id2label where there are two without names."""
+    models = heads(zoo, tmp_path, classes=(3, 2))
+    config = json.loads((models["e1"] / "config.json").read_text())
+    del config["id2label"]
+    (models["e1"] / "config.json").write_text(json.dumps(config))
+    made(models, tmp_path / "pack")
+    unpacked(tmp_path / "pack", "e1", tmp_path)
+    found = json.loads((tmp_path / "pack-e1" / "config.json").read_text())
+    assert found["id2label"] == {"0": "LABEL_0", "1": "LABEL_1"}
+
+
+def test_heads_of_other_shapes_are_no_part_of_the_shared_expert(zoo, tmp_path):
+    models = heads(zoo, tmp_path)
+    found = {**tensors(models["base"]), "score.weight": np.zeros((4, 16), np.float32)}
+    write_model(models["base"], found, llama_config())
+    report = made(models, tmp_path / "pack", "twin", {"rank": 2})
+    assert report.own == ("score.weight",)
+    head = unpacked(tmp_path / "pack", "e1", tmp_path)["score.weight"]
+    np.testing.assert_array_equal(head, tensors(models["e1"])["score.weight"])
+
+
+def test_tasks_may_be_called_like_other_parts(zoo, tmp_path):
+    models = zoo()
+    made(models, tmp_path / "pack", names=("start", "vector", "router"))
+    assert pack_verify(tmp_path / "pack")["ok"]
+    made(models, tmp_path / "other")
+    same(unpacked(tmp_path / "pack", "start", tmp_path), unpacked(tmp_path / "other", "e0", tmp_path), rtol=0, atol=0)
+
+
+def test_a_tensor_that_only_a_later_expert_has_is_no_secret(zoo, tmp_path):
+    models = zoo()
+    more = {**tensors(models["e1"]), "score.weight": np.zeros((4, 16), np.float32)}
+    write_model(models["e1"], more, llama_config())
+    with pytest.raises(MissingTensor, match=r"score\.weight"):
+        made(models, tmp_path / "pack")
+
+
+def test_unpacking_reads_no_other_task(zoo, tmp_path):
+    made(zoo(), tmp_path / "pack", "twin", {"rank": 2})
+    with FileReader() as reader:
+        tables = tables_of(open_pack(tmp_path / "pack"), reader)
+        before = reader.bytes_read
+        for name in tables.start:
+            rebuilt(tables, name, 1, 1.0, reader)
+        read = reader.bytes_read - before
+    files = [tmp_path / "pack" / name for name in ("shared.safetensors", "task.e1.safetensors")]
+    assert read <= sum(path.stat().st_size for path in files)
+
+
 def test_tensors_can_be_kept_whole_by_name(zoo, tmp_path):
     models = zoo()
     report = made(models, tmp_path / "pack", own=(r"^lm_head", "norm"))
@@ -295,6 +347,29 @@ def test_a_target_stays_as_it_was(zoo, tmp_path):
         )
     assert (tmp_path / "pack" / "pack.json").read_bytes() == before
     assert pack_verify(tmp_path / "pack")["ok"]
+
+
+@pytest.mark.parametrize("by_recipe", [False, True])
+def test_a_shared_expert_is_not_replaced_by_its_pack(zoo, tmp_path, by_recipe):
+    models, shared = zoo(), str(tmp_path / "r.json")
+    text = {"solera": 1, "base": str(models["base"]), "method": "ties", "models": [{"model": str(models["e2"])}]}
+    (tmp_path / "r.json").write_text(json.dumps(text))
+    wanted = PackMake(
+        (str(models["e0"]), str(models["e1"])),
+        str(models["base"]),
+        "twin",
+        shared=shared if by_recipe else str(models["e2"]),
+    )
+    with pytest.raises(TargetInUse, match="this run needs"):
+        pack_make(wanted, models["e2"], force=True)
+
+
+def test_other_commands_point_to_those_of_packs(zoo, tmp_path):
+    made(zoo(), tmp_path / "pack")
+    for command in ("inspect", "verify"):
+        said = CliRunner().invoke(app, [command, str(tmp_path / "pack")])
+        assert said.exit_code == 3
+        assert f"solera pack {command}" in said.stderr
 
 
 def test_the_same_models_make_the_same_pack(zoo, tmp_path):

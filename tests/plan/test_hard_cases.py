@@ -273,6 +273,17 @@ def test_missing_and_misshapen_tensors_are_reported_together(zoo, tmp_path):
     assert "method: copy" in str(caught.value)
 
 
+def test_a_rule_that_copies_heals_other_shapes(zoo, tmp_path):
+    z = zoo()
+    bad = tensors(z["e1"])
+    bad["model.norm.weight"] = bad["model.norm.weight"][:4]
+    write_model(z["e1"], bad, llama_config())
+    made = recipe("linear", [z["e0"], z["e1"]])
+    rules = (Rule(Match(name="model.norm.weight"), method="copy"),)
+    solera.merge(replace(made, merge=replace(made.merge, rules=rules)), tmp_path / "out")
+    assert tensors(tmp_path / "out")["model.norm.weight"].tolist() == tensors(z["e0"])["model.norm.weight"].tolist()
+
+
 def test_another_architecture_is_refused(zoo, tmp_path):
     z = zoo()
     write_model(

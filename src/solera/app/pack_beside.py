@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from solera.app.pack_plan import Family
 from solera.app.pack_report import METHODS, PackMake, PackReport
-from solera.checkpoints import FileReader
 from solera.checkpoints.contract import Checkpoint
 from solera.execute.staging import Staging
-from solera.inference.routed.index import INDEX, MODEL_TYPE, Pack, digest_file
+from solera.inference.routed.digests import digest_file
+from solera.inference.routed.index import INDEX, MODEL_TYPE, Pack
 from solera.plan.explain import size
 from solera.reconcile import CARD_FILE, MANIFEST, NUMERICS, digests, dumped, put_file, write_side_files
 from solera.version import __version__
@@ -28,11 +28,8 @@ def write_index(staging: Staging, pack: Pack) -> None:
     put_file(staging.model, "config.json", dumped(config))
 
 
-def write_page(
-    staging: Staging, pack: Pack, family: Family, report: PackReport, wanted: PackMake, reader: FileReader
-) -> None:
+def write_page(staging: Staging, pack: Pack, family: Family, report: PackReport, wanted: PackMake) -> None:
     """Write side files, page and manifest."""
-    del reader
     write_side_files(staging.model, family.layout, {}, texts={CARD_FILE: _page(report, wanted)})
     names = sorted(path.name for path in staging.model.iterdir() if path.is_file() and path.name not in pack.files)
     inputs = [_input(family.base, "base")] if family.base else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,14 @@ from solera.errors import NonFinite
 from solera.execute.staging import told
 from solera.types import DType
 from solera.version import __version__
+
+BASE, SHARED = "base.safetensors", "shared.safetensors"
+"""Where the base lies, and what all tasks share: the vector of masks, or the expert that a twin pack starts at."""
+
+
+def task_file(task: str) -> str:
+    """Name of the file of a task; no task can be called so that it is one of the others."""
+    return f"task.{task}.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +64,17 @@ def part_file(folder: Path, name: str, specs: Specs) -> Iterator[PartFile]:
         yield PartFile(file, layout)
 
 
-def task_files(
-    opened: ExitStack, folder: Path, files: Mapping[str, str], family: Family, parts: Parts
-) -> list[PartFile]:
+def task_files(opened: ExitStack, folder: Path, family: Family, parts: Parts) -> list[PartFile]:
     """Open the files of all tasks, until `opened` closes."""
     pairs = zip(family.names, parts.tasks, strict=True)
-    return [opened.enter_context(part_file(folder, files[name], specs)) for name, specs in pairs]
+    return [opened.enter_context(part_file(folder, task_file(name), specs)) for name, specs in pairs]
+
+
+def copy_own(tasks: Sequence[PartFile], family: Family, own: Sequence[str], reader: ByteReader) -> None:
+    """Copy the tensors that every task keeps whole into the tasks' files."""
+    for expert, task in zip(family.experts, tasks, strict=True):
+        for name in own:
+            task.copy(f"own/{name}", expert.table[name], reader)
 
 
 def copy_tensors(folder: Path, name: str, table: Mapping[str, Source], reader: ByteReader) -> None:

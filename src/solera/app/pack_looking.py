@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from solera.app.pack_files import part_file
 from solera.checkpoints import FileReader
 from solera.errors import SoleraError
 from solera.execute.staging import Staging, check_space, claimed, commit
-from solera.inference.routed.contents import Contents, read_contents
-from solera.inference.routed.index import INDEX, Pack, check_digests, damaged, open_pack, table_of
+from solera.inference.routed.contents import Tables, rebuilt, tables_of
+from solera.inference.routed.digests import check_digests, damaged
+from solera.inference.routed.index import INDEX, Pack, open_pack
 from solera.reconcile import MANIFEST, NUMERICS, dumped, put_file
 from solera.reconcile.choosing import side_files
 from solera.types import DType, Event, TensorSpec
@@ -48,12 +49,12 @@ def pack_inspect(folder: str | Path) -> dict[str, Any]:
 
 
 def pack_verify(folder: str | Path, *, on_event: Listener | None = None) -> dict[str, Any]:
-    """Read every file of a pack, compare it with its digest, and check that the parts fit each other.
+    """Read every file of a pack, compare it with its digest, and check by their headers that the parts fit each other.
 
     Returns:
         ``{"pack", "files", "bytes", "damaged": [names], "fault": text or "", "ok"}``.
 
-    Cost: two reads of the pack; memory for all of it.
+    Cost: one read of the pack, in blocks.
 
     Raises:
         NotFound, CorruptFile, UnsafeFile: the index itself is missing or does not hold together.
@@ -73,7 +74,8 @@ def pack_verify(folder: str | Path, *, on_event: Listener | None = None) -> dict
 
 def _fault(pack: Pack) -> str:
     try:
-        read_contents(pack)
+        with FileReader() as reader:
+            tables_of(pack, reader)
     except SoleraError as error:
         return error.fault.what
     return ""
@@ -87,7 +89,7 @@ def pack_unpack(
     Returns:
         ``{"out", "task", "tensors", "bytes"}``.
 
-    Cost: one pass over the pack; memory for all of it.
+    Cost: one read of the pack for its digests, one of what the task needs; memory for some copies of one tensor.
 
     Raises:
         UnknownName: there is no such task. SoleraError: see `open_pack`; the target is then as it was before.
@@ -95,38 +97,24 @@ def pack_unpack(
     pack, listener = open_pack(folder), on_event or (lambda _event: None)
     place = pack.place(task)
     check_digests(pack)
-    contents = read_contents(pack)
-    specs = _specs(pack, contents, place)
-    with claimed(Path(out), force=force, keep=[pack.folder]) as staging:
+    with FileReader() as reader, claimed(Path(out), force=force, keep=[pack.folder]) as staging:
+        tables = tables_of(pack, reader)
+        specs = _specs(tables, place)
         empty(staging)
         check_space(staging.target, sum(spec.nbytes for spec in specs.values()))
-        _write(contents, place, specs, staging, listener)
+        with part_file(staging.model, "model.safetensors", specs) as file:
+            for done, (name, spec) in enumerate(specs.items(), 1):
+                file.write(name, rebuilt(tables, name, place, pack.tasks[place].scale, reader).to(_torch(spec.dtype)))
+                listener(Event("progress", "unpack", done=done, total=len(specs), unit="tensors"))
         _write_beside(pack, place, staging)
         commit(staging)
     nbytes = sum(spec.nbytes for spec in specs.values())
     return {"out": str(staging.target), "task": task, "tensors": len(specs), "bytes": nbytes}
 
 
-def _specs(pack: Pack, contents: Contents, place: int) -> dict[str, TensorSpec]:
+def _specs(tables: Tables, place: int) -> dict[str, TensorSpec]:
     """Those of the start, and of the task's own tensors."""
-    with FileReader() as reader:
-        specs = {name: source.spec for name, source in table_of(pack, pack.start, reader).items()}
-        own = table_of(pack, pack.tasks[place].file, reader)
-        return {**specs, **{name: own[f"own/{name}"].spec for name in contents.tasks[place].own}}
-
-
-def _write(
-    contents: Contents, place: int, specs: Mapping[str, TensorSpec], staging: Staging, listener: Listener
-) -> None:
-    weights = tuple(float(k == place) for k in range(len(contents.tasks)))
-    added = contents.tasks[place]
-    with part_file(staging.model, "model.safetensors", dict(specs)) as file:
-        for done, (name, spec) in enumerate(specs.items(), 1):
-            value = added.own.get(name)
-            if value is None:
-                value = contents.merged(name, weights) if added.changes(name) else contents.start[name]
-            file.write(name, value if value.dtype == _torch(spec.dtype) else value.to(_torch(spec.dtype)))
-            listener(Event("progress", "unpack", done=done, total=len(specs), unit="tensors"))
+    return {name: source.spec for name, source in {**tables.start, **tables.tasks[place]["own"]}.items()}
 
 
 def _torch(dtype: DType) -> torch.dtype:

@@ -11,17 +11,19 @@ from typing import Any
 
 from solera.app.adapter_files import empty, float_type
 from solera.app.pack_beside import write_index, write_page
+from solera.app.pack_files import BASE, SHARED, task_file
 from solera.app.pack_masks import Masking, emr_masking, mask_parts, shares, tall_masking, write_masks
 from solera.app.pack_plan import Family, Parts, Tensors, inner_config, opened_family, sorted_tensors
 from solera.app.pack_report import METHODS, Lessons, PackMake, PackReport
 from solera.app.pack_routing import answers_of, teach
-from solera.app.pack_start import foreseen_start, write_start
+from solera.app.pack_start import foreseen_start, needed, starts_at_a_model, write_start
 from solera.app.pack_twin import checked_rank, twin_parts, write_exclusives
 from solera.checkpoints import FileReader
 from solera.checkpoints.contract import Source
 from solera.errors import BadParameter, MissingExtra, UnknownName, nearest
 from solera.execute.staging import Staging, check_space, claimed, commit
-from solera.inference.routed.index import Pack, RouterPart, TaskPart, Written, digest_file
+from solera.inference.routed.digests import digest_file
+from solera.inference.routed.index import Pack, RouterPart, TaskPart, Written
 from solera.plan.tasks import Plan
 from solera.types import DType, Event
 
@@ -43,11 +45,9 @@ class _Work:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def files(self) -> dict[str, str]:
-        """Names of the files, by what they are for."""
-        start = "shared.safetensors" if self.wanted.method == "twin" else "base.safetensors"
-        named = {name: f"task.{name}.safetensors" for name in self.family.names}
-        return {"start": start, "vector": "shared.safetensors", **named}
+    def twin(self) -> bool:
+        """Whether the start is a shared expert, and there is no vector."""
+        return self.wanted.method == "twin"
 
 
 def pack_make(
@@ -85,14 +85,14 @@ def pack_make(
     with FileReader() as reader:
         if dry_run:
             return _foreseen(work, start, Path(out), notes, began)
-        keep = [m.folder for m in (work.family.layout, *work.family.experts) if m.folder is not None]
+        keep = needed(wanted, work.family, work.planned)
         with claimed(Path(out), force=force, keep=keep) as staging:
             empty(staging)
             check_space(staging.target, _most(work, start))
             pack, rows = _written(work, staging, reader)
             pack, notes = _routed(work, staging, pack, lessons, notes)
             report = _report(work, staging, pack, rows, notes, began)
-            write_page(staging, pack, work.family, report, wanted, reader)
+            write_page(staging, pack, work.family, report, wanted)
             commit(staging)
     listener(Event("finished", "pack", str(report.out), data=report.to_json()))
     return report
@@ -102,7 +102,7 @@ def _prepared(wanted: PackMake, listener: Listener) -> tuple[_Work, Mapping[str,
     """Open everything and check that it fits, from headers; the start's specs."""
     if wanted.method not in METHODS:
         raise UnknownName("There is no such pack.", got=wanted.method, fix=nearest(wanted.method, METHODS))
-    if wanted.base is None and (wanted.method != "twin" or not _is_model(wanted)):
+    if wanted.base is None and (wanted.method != "twin" or not starts_at_a_model(wanted)):
         raise BadParameter("The base is missing.", want="the model that the experts were tuned from", fix="--base")
     _check_parameters(wanted)
     family = opened_family(wanted.base, wanted.experts, wanted.names)
@@ -111,12 +111,6 @@ def _prepared(wanted: PackMake, listener: Listener) -> tuple[_Work, Mapping[str,
     config = inner_config(family, tensors, start)
     _check_architecture(config)
     return _Work(wanted, family, tensors, config, float_type(wanted.dtype), planned, listener), start
-
-
-def _is_model(wanted: PackMake) -> bool:
-    from solera.registry import cards
-
-    return wanted.shared not in cards() and not wanted.shared.endswith((".yaml", ".yml", ".json"))
 
 
 def _check_parameters(wanted: PackMake) -> None:
@@ -162,20 +156,20 @@ def _masking(wanted: PackMake) -> Masking:
 
 def _written(work: _Work, staging: Staging, reader: FileReader) -> tuple[Pack, Rows]:
     """Write start, shared vector and tasks."""
-    table = write_start(staging, work.files["start"], work.wanted, work.family, work.planned, reader, work.listener)
-    twin = work.wanted.method == "twin"
-    rows = _exclusives(work, staging, table, reader) if twin else _masks(work, staging, reader)
-    names = [work.files["start"], *([] if twin else [work.files["vector"]]), *map(work.files.get, work.family.names)]
+    start = SHARED if work.twin else BASE
+    table = write_start(staging, start, work.wanted, work.family, work.planned, reader, work.listener)
+    rows = _exclusives(work, staging, table, reader) if work.twin else _masks(work, staging, reader)
+    names = [start, *([] if work.twin else [SHARED]), *map(task_file, work.family.names)]
     config = json.loads(json.dumps(work.config))
     pack = Pack(
         folder=staging.model,
         method=work.wanted.method,
-        start=work.files["start"],
-        start_role="shared" if twin else "base",
-        vector=None if twin else work.files["vector"],
-        use="all" if twin else "one",
+        start=start,
+        start_role="shared" if work.twin else "base",
+        vector=None if work.twin else SHARED,
+        use="all" if work.twin else "one",
         tasks=tuple(_task(work, k, row) for k, row in enumerate(rows)),
-        files={name: written(staging.model, name) for name in names if name},
+        files={name: written(staging.model, name) for name in names},
         parameters=dict(work.wanted.parameters),
         experts=work.family.nbytes,
         architecture=str(config["architectures"][0]),
@@ -191,15 +185,21 @@ def written(folder: Path, name: str) -> Written:
 
 def _task(work: _Work, place: int, row: Mapping[str, Any]) -> TaskPart:
     name, expert = work.family.names[place], work.family.experts[place]
-    labels = expert.config.get("id2label") or {}
-    differs = bool(labels) and labels != work.config.get("id2label")
-    return TaskPart(name, work.files[name], row.get("scale", 1.0), labels=dict(labels) if differs else None)
+    labels = _labels(expert.config)
+    differs = labels != _labels(work.config)
+    return TaskPart(name, task_file(name), row.get("scale", 1.0), labels=labels if differs else None)
+
+
+def _labels(config: Mapping[str, Any]) -> dict[int, str]:
+    """Class id -> name; transformers writes nothing where there are two without names."""
+    named = config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
+    return {int(key): str(value) for key, value in named.items()}
 
 
 def _masks(work: _Work, staging: Staging, reader: FileReader) -> Rows:
     parts = _with_own(work, mask_parts(work.family, work.tensors, work.dtype, reader, work.listener))
     masking, own = _masking(work.wanted), work.tensors.own
-    found = write_masks(staging.model, work.files, work.family, parts, own, masking, reader, work.listener)
+    found = write_masks(staging.model, work.family, parts, own, masking, reader, work.listener)
     for k in found.far():
         work.notes.append(f"{work.family.names[k]} is far from the base: it looks tuned from another one")
         work.listener(Event("warning", "models", work.notes[-1]))
@@ -210,7 +210,7 @@ def _exclusives(work: _Work, staging: Staging, table: Mapping[str, Source], read
     rank = checked_rank(work.wanted.parameters.get("rank", 0.1))
     parts = twin_parts(table, work.family, work.tensors, rank, work.dtype, reader, work.listener)
     parts, own = _with_own(work, parts), work.tensors.own
-    return write_exclusives(staging.model, work.files, table, work.family, parts, rank, own, reader, work.listener)
+    return write_exclusives(staging.model, table, work.family, parts, rank, own, reader, work.listener)
 
 
 def _with_own(work: _Work, parts: Parts) -> Parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from solera.app.pack_files import PartFile, part_file, task_files
+from solera.app.pack_files import SHARED, PartFile, copy_own, part_file, task_files
 from solera.app.pack_plan import Family, Parts, Tensors, bits_spec, blocks, changed, read, vector_type
 from solera.checkpoints.contract import ByteReader
 from solera.errors import NonFinite
@@ -85,12 +85,12 @@ def mask_parts(family: Family, tensors: Tensors, dtype: DType | None, reader: By
 
 
 def write_masks(
-    folder: Path, files: Mapping[str, str], family: Family, parts: Parts, own: Sequence[str], masking: Masking,
-    reader: ByteReader, listener: Listener,
+    folder: Path, family: Family, parts: Parts, own: Sequence[str], masking: Masking, reader: ByteReader,
+    listener: Listener,
 ) -> Masked:  # fmt: skip
     """Write the shared vector and the tasks' files in one pass over the models.
 
-    `files`: names by task, and ``vector``. `parts`: what they hold. `own`: whole tensors of the tasks.
+    `parts`: what the files hold. `own`: whole tensors of the tasks.
 
     Cost: one pass; memory for a block of every model.
     """
@@ -99,8 +99,8 @@ def write_masks(
     states = [one.init(0, None) for one in sums]
     done, whole = 0, sum(spec.numel for spec in parts.vector.values())
     with ExitStack() as opened:
-        vector = opened.enter_context(part_file(folder, files["vector"], parts.vector))
-        tasks = task_files(opened, folder, files, family, parts)
+        vector = opened.enter_context(part_file(folder, SHARED, parts.vector))
+        tasks = task_files(opened, folder, family, parts)
         for name in parts.vector:
             for start, values in _deltas(family, name, reader, found):
                 shared = masking.vector(values)
@@ -111,12 +111,9 @@ def write_masks(
                     states = [one.add(s, Stack(values), facts) for one, s in zip(sums, states, strict=True)]
                 done += shared.numel()
                 listener(Event("progress", "masks", done=done, total=whole, unit="entries"))
-        for expert, task in zip(family.experts, tasks, strict=True):
-            for name in own:
-                task.copy(f"own/{name}", expert.table[name], reader)
-    found.scales = [1.0] * len(sums)
-    if masking.scale is not None:
-        found.scales = [rescaler(one.finish(0, state)) for one, state in zip(sums, states, strict=True)]
+        copy_own(tasks, family, own, reader)
+    pairs = zip(sums, states, strict=True)
+    found.scales = [1.0 if masking.scale is None else rescaler(one.finish(0, state)) for one, state in pairs]
     return found
 
 
@@ -127,8 +124,10 @@ def _deltas(family: Family, name: str, reader: ByteReader, found: Masked) -> Ite
     for start, stop in blocks(source.spec.numel):
         base = read(source, start, stop, reader)
         values = torch.stack([read(expert.table[name], start, stop, reader) - base for expert in family.experts])
-        if not bool(torch.isfinite(values).all()):
-            raise NonFinite(f"{name} holds a value that is not finite.", fix="repair that model")
+        for expert, each in zip(family.experts, values, strict=True):
+            if not bool(torch.isfinite(each).all()):
+                what, fix = f"{name} holds a value that is not finite.", "repair that model, or its base"
+                raise NonFinite(what, where=expert.ref, fix=fix)
         found.base += float(base.double().square().sum())
         found.moved = [a + b for a, b in zip(found.moved, values.double().square().sum(1).tolist(), strict=True)]
         yield start, values

@@ -97,11 +97,11 @@ def sorted_tensors(start: Mapping[str, TensorSpec], family: Family, patterns: Se
     """
     wanted = [_compiled(pattern) for pattern in patterns]
     tables = [expert.specs for expert in family.experts]
-    named = {name for name in {*start, *tables[0]} if any(pattern.search(name) for pattern in wanted)}
+    extra = [name for name in dict.fromkeys(name for table in tables for name in table) if name not in start]
+    named = {name for name in {*start, *extra} if any(pattern.search(name) for pattern in wanted)}
     _check_found(wanted, named)
     shaped = {n for n in start if n not in named and _differs(n, start[n], tables, family)}
     _check_base(start, shaped, family)
-    extra = [n for n in tables[0] if n not in start]
     for name in (*extra, *sorted(named - set(extra))):
         _check_everywhere(name, tables, family)
     own = tuple(n for n in (*start, *extra) if n in named or n in shaped or n not in start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,8 +32,8 @@ class Examples(Protocol):
         ...
 
 
-Lessons = Sequence[Iterable[Examples]]
-"""Batches of every task, in the order of the experts."""
+Lessons = Sequence[Sequence[Examples]]
+"""Batches of every task, in the order of the experts; they are gone through more than once."""
 
 
 @dataclass(frozen=True, slots=True)

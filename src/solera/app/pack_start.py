@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import glob
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from solera.plan import plan
 from solera.plan.cost import DEFAULT_MEMORY, shape_for
 from solera.plan.tasks import Plan
 from solera.recipe import Recipe, from_options, load
+from solera.recipe.values import Match, Rule
 from solera.registry import cards
 
 _ENDINGS = (".yaml", ".yml", ".json")
@@ -31,8 +33,13 @@ PAPERS_LAMBDA = 0.29
 """Twin-Merging's coefficient of task arithmetic, where none is given."""
 
 
-def shared_recipe(wanted: PackMake) -> Recipe | None:
-    """The recipe of the shared expert; None where a model is given.
+def starts_at_a_model(wanted: PackMake) -> bool:
+    """Whether the shared expert of a twin pack is given as it is, and not merged."""
+    return wanted.shared not in cards() and not wanted.shared.endswith(_ENDINGS)
+
+
+def shared_recipe(wanted: PackMake, family: Family) -> Recipe | None:
+    """The recipe of the shared expert; None where a model is given. Heads of other shapes stay the base's.
 
     Raises:
         RecipeFaults: the method or its parameters are wrong. PlanError: parameters are given beside a recipe.
@@ -44,13 +51,30 @@ def shared_recipe(wanted: PackMake) -> Recipe | None:
         made = from_options(
             wanted.experts, base=wanted.base, method=wanted.shared, parameters=parameters, seed=wanted.seed
         )
+        made = replace(made, merge=replace(made.merge, rules=tuple(_copied(family))))
     else:
         if parameters:
             raise PlanError("There is no method for these parameters.", got=", ".join(parameters), where=wanted.shared)
-        if not wanted.shared.endswith(_ENDINGS):
+        if starts_at_a_model(wanted):
             return None
         made = load(wanted.shared)
     return replace(made, output=replace(made.output, shard_bytes=_ONE_FILE))
+
+
+def _copied(family: Family) -> Iterator[Rule]:
+    """Rules for tensors that no merge can have: every task keeps its own of them."""
+    for name, spec in family.base.specs.items() if family.base else ():
+        if any(name in expert.specs and expert.specs[name].shape != spec.shape for expert in family.experts):
+            yield Rule(Match(name=glob.escape(name)), method="copy")
+
+
+def needed(wanted: PackMake, family: Family, planned: Plan | None) -> list[Path]:
+    """Folders and files that the making reads: none of them may be replaced by the pack."""
+    models = [family.layout, *family.experts, *(planned.models.values() if planned else ())]
+    if wanted.method == "twin" and starts_at_a_model(wanted):
+        models.append(open_checkpoint(wanted.shared))
+    recipe = Path(wanted.shared)
+    return [m.folder for m in models if m.folder is not None] + ([recipe] if recipe.is_file() else [])
 
 
 def foreseen_start(wanted: PackMake, family: Family) -> tuple[Mapping[str, Any], Plan | None]:
@@ -58,7 +82,7 @@ def foreseen_start(wanted: PackMake, family: Family) -> tuple[Mapping[str, Any],
     if wanted.method != "twin":
         assert family.base is not None
         return family.base.specs, None
-    recipe = shared_recipe(wanted)
+    recipe = shared_recipe(wanted, family)
     if recipe is None:
         return open_checkpoint(wanted.shared).specs, None
     planned = plan(recipe, threads=1)
@@ -92,4 +116,4 @@ def _merge(staging: Staging, path: Path, planned: Plan, reader: FileReader, list
         journal.close()
 
 
-__all__ = ["foreseen_start", "shared_recipe", "write_start"]
+__all__ = ["foreseen_start", "needed", "shared_recipe", "starts_at_a_model", "write_start"]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from solera.app.pack_files import PartFile, task_files
+from solera.app.pack_files import PartFile, copy_own, task_files
 from solera.app.pack_plan import Family, Parts, Tensors, changed, vector_type
 from solera.checkpoints.contract import ByteReader, Source
 from solera.errors import BadParameter, NonFinite
@@ -103,25 +103,23 @@ def _specs(name: str, spec: TensorSpec, kind: DType, form: Form) -> dict[str, Te
 
 
 def write_exclusives(
-    folder: Path, files: Mapping[str, str], start: Mapping[str, Source], family: Family, parts: Parts, rank: Rank,
-    own: Sequence[str], reader: ByteReader, listener: Listener,
+    folder: Path, start: Mapping[str, Source], family: Family, parts: Parts, rank: Rank, own: Sequence[str],
+    reader: ByteReader, listener: Listener,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Write what each expert has beyond the start; returns the share of its norm that the ranks left out, by task.
 
     Cost: one pass over the models and one thin SVD for each matrix and task; memory for some copies of one tensor.
     """
     missed, whole = [0.0] * len(family.experts), [0.0] * len(family.experts)
-    names = list(dict.fromkeys(key.partition("/")[2] for specs in parts.tasks for key in specs))
+    names = list(dict.fromkeys(key.partition("/")[2] for specs in parts.tasks for key in specs if key[:4] != "own/"))
     with ExitStack() as opened:
-        tasks = task_files(opened, folder, files, family, parts)
-        for done, name in enumerate([name for name in names if name not in own], 1):
+        tasks = task_files(opened, folder, family, parts)
+        for done, name in enumerate(names, 1):
             for k, change in _changes(start[name], name, family, tasks, reader):
                 left_out, norm = _write_change(tasks[k], name, change, form_of(change.shape, rank))
                 missed[k], whole[k] = missed[k] + left_out, whole[k] + norm
             listener(Event("progress", "factors", done=done, total=len(names), unit="tensors"))
-        for expert, task in zip(family.experts, tasks, strict=True):
-            for name in own:
-                task.copy(f"own/{name}", expert.table[name], reader)
+        copy_own(tasks, family, own, reader)
     return [{"error": math.sqrt(a / b) if b else 0.0} for a, b in zip(missed, whole, strict=True)]
 
 

@@ -50,13 +50,16 @@ def verify(model: str | Path) -> dict[str, Any]:
 
 def _recorded(path: Path, model: str) -> dict[str, list[tuple[int, str]]]:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["tensors"]
+        made = json.loads(path.read_text(encoding="utf-8"))
+        if made.get("kind") == "pack":
+            raise NotFound("This is a pack, not a merged model.", where=model, fix="solera pack verify")
+        rows = made["tensors"]
         return {name: [(int(n), str(d)) for n, d in row["chunks"]] for name, row in rows.items()}
     except FileNotFoundError:
         raise NotFound(
             "the folder has no manifest.", where=model, want=MANIFEST, fix="verify folders made by `solera merge`"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         where = f"{model}/{MANIFEST}"
         raise CorruptFile("the manifest cannot be read.", where=where, got=error, fix="merge again") from None
 

@@ -101,6 +101,9 @@ def _no_weights(here: list[str], where: str) -> CheckpointError:
         return NotFound("This is an adapter, not a model.", where=where, fix="name its base model first: base+adapter")
     if any(name.endswith(".gguf") for name in here):
         return refuse_gguf(where)
+    if "pack.json" in here:
+        fix = "see `solera pack inspect`, or take one task out of it with `solera pack unpack PACK TASK -o OUT`"
+        return NotFound("This is a pack of several models, not one model.", where=where, fix=fix)
     candidates = [name for name in here if is_weights(name)]
     return NotFound(
         "No weights were found." if not candidates else "It is not clear which of these files is the model.",

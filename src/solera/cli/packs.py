@@ -132,7 +132,7 @@ def inspect(pack: Packed, *, as_json: AsJson = False) -> None:
 @app.command("verify")
 @guarded
 def verify(pack: Packed, *, as_json: AsJson = False) -> None:
-    """Compare every file of a pack with its digest. Exit code 3 if any differs."""
+    """Compare every file of tensors of a pack with its digest. Exit code 3 if any differs."""
     from solera.app import pack_verify
 
     with display(silent=as_json) as listener:

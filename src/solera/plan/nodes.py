@@ -112,7 +112,8 @@ class Builder:
         if not _mergeable(route):
             return replace(route.layout, leaf=leaf, status="copied")
         route = self._aligned(node, route)
-        if not self._complete(node, route):
+        ruled = bool(node.rules) and self._call(node, route).method == COPY  # what is not merged need not fit
+        if not ruled and not self._complete(node, route):
             return replace(route.layout, leaf=leaf, status="copied")
         call = self._call(node, route)
         if call.method == COPY:

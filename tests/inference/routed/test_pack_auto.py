@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageClassification
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageClassification, AutoModelForSeq2SeqLM
 
 from solera.errors import BadParameter
 from solera.inference.routed import PackModel, load_pack
@@ -53,6 +53,11 @@ def test_auto_classes_give_their_own_kind(packed):
         AutoModelForCausalLM.from_pretrained(folder)
 
 
+def test_the_way_of_attention_can_be_asked_for(packed):
+    model = AutoModel.from_pretrained(packed("vit", "tall_mask"), attn_implementation="eager")
+    assert model.inner.config._attn_implementation == "eager"
+
+
 def test_options_that_a_pack_does_not_have(packed):
     with pytest.raises(BadParameter, match="quantization_config"):
         AutoModel.from_pretrained(packed("vit", "tall_mask"), quantization_config={"load_in_8bit": True})
@@ -63,3 +68,9 @@ def test_options_that_a_pack_does_not_have(packed):
 def test_language_models_generate_and_others_do_not(packed):
     assert load_pack(packed("llama", "tall_mask")).can_generate()
     assert not load_pack(packed("vit", "tall_mask")).can_generate()
+
+
+def test_models_with_a_decoder_of_their_own(packed):
+    model = AutoModelForSeq2SeqLM.from_pretrained(packed("t5", "tall_mask"))
+    made = model.generate(texts(0, 2), task=["one", "two"], max_new_tokens=3)
+    assert len(made) == 2

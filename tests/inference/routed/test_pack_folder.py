@@ -8,11 +8,13 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
 from solera.app import pack_verify
 from solera.errors import CheckpointError, CorruptFile, MissingTensor, NotFound, ShapeMismatch, SoleraError, UnsafeFile
 from solera.inference.routed import load_pack, open_pack
-from solera.inference.routed.index import INDEX, digest_file
+from solera.inference.routed.digests import digest_file
+from solera.inference.routed.index import INDEX
 
 
 @pytest.fixture
@@ -87,6 +89,80 @@ def test_an_index_that_lies(pack, changes, kind, text):
     sealed(pack, **changes)
     with pytest.raises(kind, match=text):
         load_pack(pack)
+
+
+FIRST = {"name": "one", "file": "task.one.safetensors", "scale": 1.0, "answers": None, "labels": None}
+ROUTER = {
+    "file": "router.safetensors",
+    "layer": -1,
+    "width": 16,
+    "hidden": 32,
+    "samples": 1,
+    "accuracy": 1.0,
+    "mixes": False,
+}
+
+
+@pytest.mark.parametrize("changes", [
+    {"start": ["base.safetensors"]}, {"vector": {"a": 1}}, {"experts": float("inf")},
+    {"tasks": [{**FIRST, "scale": "nan"}]}, {"tasks": [{**FIRST, "answers": [1]}]}, {"tasks": [{**FIRST, "labels": ["a"]}]},
+    {"router": {**ROUTER, "file": ["r"]}}, {"router": {**ROUTER, "width": "16"}}, {"router": {**ROUTER, "hidden": 10**12}},
+    {"router": {**ROUTER, "width": -1}}, {"router": {**ROUTER, "layer": "x"}}, {"router": 5},
+], ids=str)  # fmt: skip
+def test_values_that_no_index_has(pack, changes):
+    sealed(pack, **changes)
+    with pytest.raises(CorruptFile, match="cannot be read"):
+        open_pack(pack)
+
+
+def test_a_router_that_says_it_is_huge_takes_no_memory(pack):
+    sealed(pack, router={**ROUTER, "width": 1 << 24, "hidden": 1 << 24})
+    with pytest.raises(CorruptFile, match="router is not of the size"):
+        load_pack(pack)
+
+
+def test_a_router_that_is_not_finite(pack):
+    rewritten(pack, "router.safetensors", lambda tensors: tensors["last.bias"].fill_(float("nan")))
+    with pytest.raises(CorruptFile, match="not finite"):
+        load_pack(pack)
+
+
+def test_a_head_that_one_task_lacks(pack):
+    rewritten(pack, "task.one.safetensors", lambda tensors: tensors.update({"own/head.weight": torch.zeros(2, 2)}))
+    with pytest.raises(MissingTensor, match="others have of their own"):
+        load_pack(pack)
+
+
+def inner(pack, **changes):
+    """Change the config of the model inside."""
+    config = json.loads((pack / "config.json").read_text())
+    (pack / "config.json").write_text(json.dumps({**config, "inner": {**config["inner"], **changes}}))
+
+
+@pytest.mark.parametrize("changes", [
+    {"hidden_size": "x"}, {"hidden_size": 24}, {"architectures": ["BertModel"]},
+    {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+], ids=str)  # fmt: skip
+def test_configs_that_transformers_cannot_take(pack, changes):
+    inner(pack, **changes)
+    with pytest.raises(CheckpointError, match="cannot make the model inside"):
+        load_pack(pack)
+
+
+@pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation"])
+def test_a_config_fetches_no_code(pack, name):
+    inner(pack, **{name: "someone/kernels"})
+    assert load_pack(pack).inner.config._attn_implementation == "sdpa"
+    config = json.loads((pack / "config.json").read_text())
+    (pack / "config.json").write_text(json.dumps({**config, name: "someone/kernels"}))
+    assert AutoModel.from_pretrained(pack).inner.config._attn_implementation == "sdpa"
+
+
+def test_side_files_that_cannot_be_read(packed, tmp_path):
+    folder = shutil.copytree(packed("llama", "tall_mask"), tmp_path / "pack")
+    (folder / "generation_config.json").write_text("junk")
+    with pytest.raises(CheckpointError, match="cannot make the model inside"):
+        load_pack(folder)
 
 
 def test_a_file_outside_of_the_folder_is_refused(pack):

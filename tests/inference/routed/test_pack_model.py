@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -85,6 +87,16 @@ def test_mixtures_in_one_pass_are_those_of_rebuilt_models(packed, architecture):
         assert_close(whole[row : row + 1], rebuilt, **CLOSE)
 
 
+def test_a_copy_mixes_like_the_model_it_was_made_of(packed):
+    model = load_pack(packed("gpt2", "twin", router=True, rank=2))
+    draw = torch.rand(6, 3, generator=torch.Generator().manual_seed(3))
+    want = model(**LOGITS["llama"], weights=draw).logits
+    again = copy.deepcopy(model)
+    assert_close(again(**LOGITS["llama"], weights=draw).logits, want, **CLOSE)
+    assert_close(again(**LOGITS["llama"], task="two").logits, model(**LOGITS["llama"], task="two").logits, **CLOSE)
+    assert_close(model(**LOGITS["llama"], weights=draw).logits, want, **CLOSE)
+
+
 def test_weights_are_those_of_a_sum(packed, family):
     model = load_pack(packed("vit", "twin", rank="full", **{"lambda": 0.0}))
     model.set_weights((0.5, 0.25, 0.0))
@@ -164,6 +176,8 @@ def test_a_continued_text_must_be_told_its_task(packed):
         model(input_ids=ids[:, -1:], past_key_values=first.past_key_values)
     with pytest.raises(BadParameter, match="cache cannot be parted"):
         model(input_ids=ids[:, -1:], past_key_values=first.past_key_values, task=["one", "two"])
+    with pytest.raises(BadParameter, match="cache cannot be parted"):
+        model.generate(ids, past_key_values=first.past_key_values, task=["one", "two"], max_new_tokens=1)
 
 
 def test_the_task_can_be_given_for_all_calls_inside(packed):
@@ -185,6 +199,14 @@ def test_what_cannot_be_is_said(packed):
         model(**LOGITS["vit"], weights=[0.5, 0.5])
     with pytest.raises(BadParameter, match="finite"):
         model(**LOGITS["vit"], weights=[float("nan"), 0.0, 0.0])
+    for wrong in ([], [1, 2], 3):
+        with pytest.raises((BadParameter, ShapeMismatch)):
+            model(**LOGITS["vit"], task=wrong)
+    for wrong in ("one", [[1.0, 0.0, 0.0], [1.0]], [None] * 3):
+        with pytest.raises(BadParameter, match="finite"):
+            model(**LOGITS["vit"], weights=wrong)
+    with pytest.raises(BadParameter, match="no input"):
+        model(pixel_values=LOGITS["vit"]["pixel_values"][:0], task="one")
     with pytest.raises(BadParameter, match="both given"):
         model(**LOGITS["vit"], task="one", weights=[1.0, 0.0, 0.0])
     with pytest.raises(CheckpointError, match="from a config"):
@@ -212,3 +234,27 @@ def test_saving_copies_the_folder(packed, tmp_path):
     model.save_pretrained(tmp_path / "copy")
     again = load_pack(tmp_path / "copy")
     assert torch.equal(again(**LOGITS["vit"], task="one").logits, model(**LOGITS["vit"], task="one").logits)
+    again.save_pretrained(tmp_path / "copy")
+    with pytest.raises(BadParameter, match="not uploaded"):
+        model.save_pretrained(tmp_path / "other", push_to_hub=True)
+
+
+def test_options_that_are_not_known(packed):
+    with pytest.raises(BadParameter, match="did you mean"):
+        load_pack(packed("vit", "tall_mask"), attn_implementatio="eager")
+    with pytest.raises(BadParameter, match="device"):
+        load_pack(packed("vit", "tall_mask"), device="nowhere")
+
+
+def test_heads_of_the_tasks_beside_a_router(family, tmp_path):
+    models = family("vit")
+    experts = tuple(str(models[name]) for name in NAMES)
+    wanted = PackMake(experts, str(models["base"]), "twin", {"rank": "full"}, own=("classifier",))
+    pack_make(wanted, tmp_path / "pack", lessons=[[Lesson(pixel_values=images(k))] for k in range(3)])
+    model = load_pack(tmp_path / "pack")
+    assert not model.pack.router.mixes
+    want = load_model(ModelRef(str(models["two"])))(**LOGITS["vit"]).logits
+    assert_close(model(**LOGITS["vit"], task="two").logits, want, **CLOSE)
+    whole = model(**LOGITS["vit"]).logits
+    alone = [model(pixel_values=LOGITS["vit"]["pixel_values"][row : row + 1]).logits for row in range(6)]
+    assert_close(whole, torch.cat(alone), **CLOSE)

@@ -49,6 +49,11 @@ def test_heads_of_other_widths_are_filled_up():
     assert isinstance(found, ImageClassifierOutput)
 
 
+def test_a_number_for_each_input_goes_back_to_its_place():
+    groups = [Group((1.0, 0.0), (1,)), Group((0.0, 1.0), (0, 2))]
+    assert together([torch.tensor([2]), torch.tensor([1, 3])], groups, [1, 2]).tolist() == [1, 2, 3]
+
+
 def test_labels_that_are_judged():
     labels = torch.tensor([[1, -100, 3], [-100, -100, 2]])
     assert labelled({"labels": labels}, shifted=True) == 2
@@ -89,6 +94,19 @@ def test_tasks_that_look_alike_share_the_weight():
     assert_close(router.weights(rows[:20]), torch.full((20, 2), 0.5), rtol=0, atol=0.05)
 
 
+def test_features_that_never_varied_do_not_outvote_the_rest():
+    rows = [torch.randn(20, 4, generator=torch.Generator().manual_seed(k)) + 3 * k for k in range(2)]
+    rows = [torch.cat([each, torch.ones(20, 1)], 1) for each in rows]
+    router, _ = train_router(rows)
+    moved = torch.cat([rows[0][:, :4], torch.full((20, 1), 1.001)], 1)
+    assert_close(router.weights(moved), router.weights(rows[0]), rtol=0, atol=0.05)
+
+
+def test_two_examples_of_one_task_are_enough():
+    router, _ = train_router([torch.randn(2, 3, generator=torch.Generator().manual_seed(0))])
+    assert router.weights(torch.ones(1, 3)).tolist() == [[1.0]]
+
+
 def test_too_few_examples():
     with pytest.raises(BadParameter, match="too few"):
         train_router([torch.zeros(1, 2), torch.zeros(5, 2)])
@@ -116,7 +134,7 @@ def test_an_earlier_layer_can_be_seen(family):
     module = load_model(ModelRef(str(family("llama")["base"])))
     first = features_of(module, {"input_ids": texts(0, 2)}, 0)
     assert_close(first, module.get_input_embeddings()(texts(0, 2)).mean(1))
-    with pytest.raises(CheckpointError, match="not supported by routers"):
+    with pytest.raises(BadParameter, match="no such layer"):
         features_of(module, {"input_ids": texts(0, 2)}, 9)
 
 

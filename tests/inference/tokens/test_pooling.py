@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from scipy.cluster.hierarchy import fcluster, linkage
 from torch.nn.functional import normalize
 
-from solera.errors import BadParameter, CorruptFile, NonFinite, NotFound, TargetInUse, UnknownName
+from solera.errors import BadParameter, CorruptFile, NonFinite, NotFound, RunError, TargetInUse, UnknownName
 from solera.inference.tokens import (
     clusters,
     maxsim,
@@ -168,6 +168,9 @@ def test_other_bad_input():
         pooled_in_squares(page(), 2, columns=7)
     with pytest.raises(BadParameter):
         maxsim(page(), [])
+    for wrong in ([torch.zeros(0, 2)], [torch.zeros(3, 3)], [torch.zeros(2)]):
+        with pytest.raises(BadParameter, match="do not fit"):
+            maxsim(torch.eye(2), [torch.eye(2), *wrong])
     with pytest.raises(BadParameter):
         ndcg(torch.zeros(3), [])
 
@@ -197,8 +200,9 @@ def test_bad_files(tmp_path):
     with pytest.raises(BadParameter, match="ids"):
         pool_file(source, target, 9)
     save_file({"ok": page(), "broken": page() / 0}, source)
-    with pytest.raises(NonFinite):
-        pool_file(source, target, 9)
+    for way in ("rows", "sequence", "random"):
+        with pytest.raises(NonFinite, match="where: broken"):
+            pool_file(source, target, 9, way=way)
     assert [file.name for file in tmp_path.iterdir()] == ["pages.safetensors"]
     save_file({"ok": page()}, source)
     with pytest.raises(BadParameter, match="factor"):
@@ -206,3 +210,5 @@ def test_bad_files(tmp_path):
     pool_file(source, target, 9)
     with pytest.raises(TargetInUse):
         pool_file(source, target, 9)
+    with pytest.raises(RunError, match="cannot be written"):
+        pool_file(source, target / "below.safetensors", 9)

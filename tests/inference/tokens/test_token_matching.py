@@ -90,6 +90,12 @@ def test_bad_numbers(r, protected):
         bipartite_soft_matching(tokens(6), r, protected=protected)
 
 
+def test_what_is_no_metric():
+    for metric, r in ((torch.ones(4), 1), (torch.ones(1, 4, 2, dtype=torch.int64), 1), (torch.ones(1, 4, 2), 1.5)):
+        with pytest.raises(BadParameter):
+            bipartite_soft_matching(metric, r)
+
+
 def test_schedules():
     assert reductions((8, 0.0), 4) == (8,) * 4
     assert reductions((8, 1.0), 3) == (0, 8, 16)

@@ -140,11 +140,30 @@ def test_models_that_are_not_supported():
         transformers.CLIPTextModel(transformers.CLIPTextConfig(vocab_size=20, **sizes)),
         transformers.SiglipVisionModel(transformers.SiglipVisionConfig(**sizes, **pictures)),
         transformers.ViTForMaskedImageModeling(transformers.ViTConfig(**sizes, **pictures)),
+        transformers.CLIPForImageClassification(clip(sizes, pictures)),
+        transformers.LlavaForConditionalGeneration(llava(sizes, pictures)),
         torch.nn.Linear(2, 2),
     ]
     for model in refused:
         with pytest.raises(PlanError, match="cannot be merged"), merged_tokens(model, 1):
             pass
+
+
+def clip(sizes, pictures):
+    """A config whose classifier is fed the mean of all patches."""
+    import transformers
+
+    text = {"vocab_size": 20, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, **sizes}
+    return transformers.CLIPConfig(vision_config={**sizes, **pictures}, text_config=text)
+
+
+def llava(sizes, pictures):
+    """A config of a model that hands every patch to a language model."""
+    import transformers
+
+    vision = transformers.CLIPVisionConfig(**sizes, **pictures)
+    text = transformers.LlamaConfig(vocab_size=20, **sizes)
+    return transformers.LlavaConfig(vision_config=vision, text_config=text, image_token_index=3)
 
 
 def test_attention_without_masks_is_refused():
@@ -174,3 +193,5 @@ def test_measuring(model):
     assert measure_merging(model, unlabelled, [4])[1].accuracy is None
     with pytest.raises(BadParameter):
         measure_merging(model, [], [4])
+    with pytest.raises(PlanError, match="no head"):
+        measure_merging(vit("clip"), unlabelled, [4])

@@ -12,6 +12,7 @@ own      the task's own tensor, which stands instead of the common one (heads)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from solera.checkpoints.reader import FileReader
 from solera.errors import CorruptFile, MissingTensor, ShapeMismatch
 from solera.inference.routed.index import Pack, table_of
 from solera.ops.masks import bytes_for, mask_of
+from solera.types import DType
 
 KINDS = ("bits", "left", "right", "delta", "own")
 Tensors = dict[str, Tensor]
@@ -98,60 +100,98 @@ class Contents(nn.Module):
         return [self.start, self.vector, *(tensors for kinds in each for tensors in kinds)]
 
 
-def read_contents(pack: Pack) -> Contents:
-    """Read all tensors of a pack, and check that they fit each other.
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Where the tensors of a pack are, from headers alone: of the start, of the vector, and of each task by kind."""
+
+    start: Mapping[str, Source]
+    vector: Mapping[str, Source]
+    tasks: tuple[Mapping[str, Mapping[str, Source]], ...]
+
+
+def tables_of(pack: Pack, reader: FileReader) -> Tables:
+    """Read the headers of a pack, and check that its parts fit each other.
 
     Raises:
         CorruptFile: a file names what no pack has. MissingTensor, ShapeMismatch: the parts do not fit.
     """
+    start = table_of(pack, pack.start, reader)
+    vector = table_of(pack, pack.vector, reader) if pack.vector else {}
+    tables = Tables(start, vector, tuple(_by_kind(pack, task.file, reader) for task in pack.tasks))
+    for task, kinds in zip(pack.tasks, tables.tasks, strict=True):
+        _check(tables, kinds, f"{pack.folder / task.file}")
+    return tables
+
+
+def read_contents(pack: Pack) -> Contents:
+    """Read all tensors of a pack; see `tables_of`."""
     with FileReader() as reader:
-        start = _read(table_of(pack, pack.start, reader), reader)
-        vector = _read(table_of(pack, pack.vector, reader), reader) if pack.vector else {}
-        tasks = [_added(pack, task.file, task.scale, reader) for task in pack.tasks]
-    contents = Contents(start, vector, tasks)
-    for task, added in zip(pack.tasks, tasks, strict=True):
-        _check(contents, added, f"{pack.folder / task.file}")
-    return contents
+        tables = tables_of(pack, reader)
+        start, vector = (dict(read_table(table, reader)) for table in (tables.start, tables.vector))
+        pairs = zip(pack.tasks, tables.tasks, strict=True)
+        return Contents(start, vector, [_added(task.scale, kinds, reader) for task, kinds in pairs])
 
 
-def _read(table: Mapping[str, Source], reader: FileReader) -> Tensors:
-    return {n: s.read(reader, 0, s.spec.numel).reshape(s.spec.shape) for n, s in table.items()}
+def rebuilt(tables: Tables, name: str, place: int, scale: float, reader: FileReader) -> Tensor:
+    """One tensor of one task, as it is in the model that the pack rebuilds: float32 where the task changes it.
+
+    Cost: memory for some copies of the tensor.
+    """
+    kinds = tables.tasks[place]
+    only = [{key: table[key] for key in (name,) if key in table} for table in (tables.start, tables.vector)]
+    if name in kinds["own"]:
+        return dict(read_table({name: kinds["own"][name]}, reader))[name]
+    start, vector = (dict(read_table(table, reader)) for table in only)
+    added = _added(scale, {kind: {name: kinds[kind][name]} for kind in KINDS if name in kinds[kind]}, reader)
+    return Contents(start, vector, [added]).merged(name, (1.0,)) if added.changes(name) else start[name]
 
 
-def _added(pack: Pack, file: str, scale: float, reader: FileReader) -> Added:
-    added = Added(scale)
-    for name, tensor in _read(table_of(pack, file, reader), reader).items():
+def read_table(table: Mapping[str, Source], reader: FileReader) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a file, one after another."""
+    return ((n, s.read(reader, 0, s.spec.numel).reshape(s.spec.shape)) for n, s in table.items())
+
+
+def _added(scale: float, kinds: Mapping[str, Mapping[str, Source]], reader: FileReader) -> Added:
+    read: dict[str, Any] = {kind: dict(read_table(table, reader)) for kind, table in kinds.items()}
+    return Added(scale, **read)
+
+
+def _by_kind(pack: Pack, file: str, reader: FileReader) -> Mapping[str, Mapping[str, Source]]:
+    found: dict[str, dict[str, Source]] = {kind: {} for kind in KINDS}
+    for name, source in table_of(pack, file, reader).items():
         kind, _, rest = name.partition("/")
         if kind not in KINDS or not rest:
             raise CorruptFile("A tensor is of no kind that packs have.", where=pack.folder / file, got=name[:100])
-        kept: Any = getattr(added, kind)
-        kept[rest] = tensor
-    return added
+        found[kind][rest] = source
+    return found
 
 
-def _check(contents: Contents, added: Added, where: str) -> None:
-    """Every change has a start of its shape, every mask a vector, every left factor a right one."""
-    if odd := sorted(added.left.keys() ^ added.right.keys()):
+def _check(tables: Tables, kinds: Mapping[str, Mapping[str, Source]], where: str) -> None:
+    """Every change has a start of its shape, every mask a vector, every left factor a right one; heads are whole."""
+    if odd := sorted(kinds["left"].keys() ^ kinds["right"].keys()):
         raise MissingTensor("A factor has no partner.", where=where, got=", ".join(odd)[:200])
-    for name in (*added.bits, *added.left, *added.delta):
-        if name not in contents.start or (name in added.bits and name not in contents.vector):
+    for name in (*kinds["bits"], *kinds["left"], *kinds["delta"]):
+        if name not in tables.start or (name in kinds["bits"] and name not in tables.vector):
             raise MissingTensor("A task changes a tensor that the pack does not have.", where=where, got=name[:200])
-        if not all(_fitting(contents, added, name)):
-            got = [tuple(kind[name].shape) for kind in (added.bits, added.left, added.delta) if name in kind]
-            want = tuple(contents.start[name].shape)
+        if not all(_fitting(tables, kinds, name)):
+            got = [kinds[kind][name].spec.shape for kind in ("bits", "left", "delta") if name in kinds[kind]]
+            want = tables.start[name].spec.shape
             raise ShapeMismatch(f"{name} has another shape.", where=where, got=got, want=want)
+    owned = {name for each in tables.tasks for name in each["own"]}
+    if lacking := sorted(owned - kinds["own"].keys() - tables.start.keys()):
+        raise MissingTensor("A task lacks a tensor that others have of their own.", where=where, got=lacking[0][:200])
 
 
-def _fitting(contents: Contents, added: Added, name: str) -> Iterator[bool]:
+def _fitting(tables: Tables, kinds: Mapping[str, Mapping[str, Source]], name: str) -> Iterator[bool]:
     """Whether what a task adds to a tensor has its shape."""
-    shape = contents.start[name].shape
-    if name in added.bits:
-        bits = added.bits[name]
-        yield contents.vector[name].shape == shape
-        yield bits.dtype is torch.uint8 and tuple(bits.shape) == (bytes_for(shape.numel()),)
-    if name in added.left:
-        left, right = added.left[name].shape, added.right[name].shape
+    shape = tables.start[name].spec.shape
+    if name in kinds["bits"]:
+        bits = kinds["bits"][name].spec
+        yield tables.vector[name].spec.shape == shape
+        yield bits.dtype is DType.U8 and bits.shape == (bytes_for(math.prod(shape)),)
+    if name in kinds["left"]:
+        left, right = kinds["left"][name].spec.shape, kinds["right"][name].spec.shape
         yield len(left) > 1 and len(left) == len(right) and left[:-2] == right[:-2] and left[-1] == right[-2]
-        yield left[:-1].numel() * right[-1] == shape.numel()
-    if name in added.delta:
-        yield added.delta[name].shape == shape
+        yield math.prod(left[:-1]) * right[-1] == math.prod(shape)
+    if name in kinds["delta"]:
+        yield kinds["delta"][name].spec.shape == shape

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from solera.errors import BadParameter
 from solera.inference.routed.grouping import Group, groups_of, rows_of
-from solera.inference.routed.model import PackModel, Tasks, is_one_task
+from solera.inference.routed.model import PackModel, Tasks, check_no_cache, is_one_task
 
 
 class GeneratingPack(PackModel):
@@ -40,6 +40,7 @@ class GeneratingPack(PackModel):
             return self.mixed(chosen, lambda: self.inner.generate(**given))
         if len(groups) == 1:
             return self._generated(groups[0], given)
+        check_no_cache(given)
         if options.get("return_dict_in_generate") or options.get("streamer") is not None:
             fix = "generate for one task at a time"
             raise BadParameter("Prompts of several tasks give token ids only.", got="return_dict or streamer", fix=fix)

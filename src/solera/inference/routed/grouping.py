@@ -94,7 +94,7 @@ def _mean(losses: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
 
 def _in_order(parts: Sequence[Tensor], groups: Sequence[Group]) -> Tensor:
     widest = max(part.shape[-1] for part in parts)
-    wide = [_widened(part, widest) for part in parts]
+    wide = [_widened(part, widest) if part.dim() > 1 else part for part in parts]
     order = torch.tensor([row for group in groups for row in group.rows], device=wide[0].device)
     return torch.cat(wide)[order.argsort()]
 

@@ -6,20 +6,20 @@ tensor is used, and no value is code.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from solera.checkpoints.contract import Limits, Source
 from solera.checkpoints.folder import path_inside
-from solera.checkpoints.identity import hasher
 from solera.checkpoints.reader import FileReader
 from solera.checkpoints.safetensors_file import read_header
 from solera.checkpoints.strict_json import read_object
 from solera.errors import CorruptFile, NotFound, UnknownName, nearest
-from solera.types import Event
+from solera.inference.routed.digests import AGAIN, digest_file
 
 FORM = 1
 """Version of the form that packs have."""
@@ -31,7 +31,8 @@ Use = Literal["one", "all"]
 StartRole = Literal["base", "shared"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_READ = 1 << 22
+_MOST = 1 << 24
+"""The most channels that a router may have: what is larger is a lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,39 +174,54 @@ def open_pack(folder: str | Path) -> Pack:
     said = read_object(path, Limits().json_bytes, what="The index")
     config = read_object(folder / "config.json", Limits().json_bytes, what="The config")
     if config.get("index") != digest_file(path):
-        raise CorruptFile("The index is not the one that config.json was written with.", where=path, fix=_AGAIN)
+        raise CorruptFile("The index is not the one that config.json was written with.", where=path, fix=AGAIN)
     try:
         pack = _parsed(folder, said, config)
-    except (KeyError, TypeError, ValueError) as error:
-        got = f"{type(error).__name__}: {error}"
-        raise CorruptFile("The index of the pack cannot be read.", where=path, got=got, fix=_AGAIN) from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        got = f"{type(error).__name__}: {error}"[:300]
+        raise CorruptFile("The index of the pack cannot be read.", where=path, got=got, fix=AGAIN) from None
     _check(pack)
     return pack
-
-
-_AGAIN = "make the pack again, or download it again"
 
 
 def _parsed(folder: Path, said: Mapping[str, Any], config: Mapping[str, Any]) -> Pack:
     if said["form"] != FORM:
         fix = "install a newer Solera"
         raise CorruptFile("The pack is of another form.", where=folder, got=said["form"], want=FORM, fix=fix)
-    router = said["router"]
+    vector, router = said["vector"], said["router"]
     return Pack(
         folder=folder,
-        method=str(said["method"]),
-        start=said["start"],
+        method=_text(said["method"]),
+        start=_text(said["start"]),
         start_role=_one_of(said["start_role"], ("base", "shared")),
-        vector=said["vector"],
+        vector=None if vector is None else _text(vector),
         use=_one_of(said["use"], ("one", "all")),
         tasks=tuple(_task(row) for row in said["tasks"]),
         files={str(name): Written(int(row["bytes"]), str(row["digest"])) for name, row in said["files"].items()},
-        router=None if router is None else RouterPart(**router),
+        router=None if router is None else _router(router),
         parameters=dict(said["parameters"]),
         experts=int(said["experts"]),
-        architecture=str(config["inner"]["architectures"][0]),
+        architecture=_text(config["inner"]["architectures"][0]),
         config=dict(config["inner"]),
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{str(value)[:100]} is no text")
+    return value
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+        raise ValueError(f"{str(value)[:100]} is no size")
+    return value
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(float(value)):
+        raise ValueError(f"{value} is not finite")
+    return float(value)
 
 
 def _one_of(value: Any, known: tuple[Any, ...]) -> Any:
@@ -214,12 +230,24 @@ def _one_of(value: Any, known: tuple[Any, ...]) -> Any:
     return value
 
 
+def _router(row: Mapping[str, Any]) -> RouterPart:
+    return RouterPart(
+        file=_text(row["file"]),
+        layer=int(row["layer"]),
+        width=_count(row["width"]),
+        hidden=_count(row["hidden"]),
+        samples=int(row.get("samples", 0)),
+        accuracy=_finite(row.get("accuracy", 0.0)),
+        mixes=row.get("mixes") is True,
+    )
+
+
 def _task(row: Mapping[str, Any]) -> TaskPart:
     answers, labels = row["answers"], row["labels"]
     return TaskPart(
-        name=str(row["name"]),
-        file=str(row["file"]),
-        scale=float(row["scale"]),
+        name=_text(row["name"]),
+        file=_text(row["file"]),
+        scale=_finite(row["scale"]),
         answers=None if answers is None else (int(answers[0]), int(answers[1])),
         labels=None if labels is None else {int(key): str(value) for key, value in labels.items()},
     )
@@ -239,44 +267,10 @@ def _check(pack: Pack) -> None:
     for name, written in pack.files.items():
         path = path_inside(pack.folder, name)
         if not path.is_file():
-            raise NotFound("A file of the pack is missing.", where=pack.folder, got=name, fix=_AGAIN)
+            raise NotFound("A file of the pack is missing.", where=pack.folder, got=name, fix=AGAIN)
         if path.stat().st_size != written.bytes:
             got, want = f"{path.stat().st_size} bytes", f"{written.bytes} bytes"
-            raise CorruptFile("A file of the pack has another size.", where=path, got=got, want=want, fix=_AGAIN)
-
-
-def check_digests(pack: Pack) -> None:
-    """Compare every file of tensors with its digest.
-
-    Raises:
-        CorruptFile: one differs.
-
-    Cost: one read of the pack.
-    """
-    if found := damaged(pack):
-        name, what = found[0], "A file of the pack is not what was written."
-        raise CorruptFile(what, where=pack.folder / name, want=f"digest {pack.files[name].digest[:16]}", fix=_AGAIN)
-
-
-def damaged(pack: Pack, on_event: Callable[[Event], None] | None = None) -> list[str]:
-    """Names of the files whose digest differs."""
-    total, done, found = sum(row.bytes for row in pack.files.values()), 0, []
-    for name, written in pack.files.items():
-        if digest_file(pack.folder / name) != written.digest:
-            found.append(name)
-        done += written.bytes
-        if on_event is not None:
-            on_event(Event("progress", "verify", done=done, total=total))
-    return found
-
-
-def digest_file(path: Path) -> str:
-    """BLAKE3 of a file, read in blocks."""
-    digest = hasher()
-    with path.open("rb") as file:
-        while block := file.read(_READ):
-            digest.update(block)
-    return str(digest.hexdigest())
+            raise CorruptFile("A file of the pack has another size.", where=path, got=got, want=want, fix=AGAIN)
 
 
 def table_of(pack: Pack, name: str, reader: FileReader) -> Mapping[str, Source]:

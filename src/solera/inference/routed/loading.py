@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from solera.checkpoints.reader import FileReader
-from solera.errors import BadParameter, CheckpointError, CorruptFile, MissingExtra, MissingTensor, NotFound, nearest
-from solera.inference.routed.contents import Contents, read_contents
+from solera.errors import (
+    BadParameter,
+    CheckpointError,
+    CorruptFile,
+    MissingExtra,
+    MissingTensor,
+    NotFound,
+    SoleraError,
+    nearest,
+)
+from solera.inference.routed.contents import Contents, read_contents, read_table
+from solera.inference.routed.digests import check_digests
 from solera.inference.routed.generating import GeneratingPack
-from solera.inference.routed.index import INDEX, MODEL_TYPE, Pack, check_digests, open_pack, table_of
+from solera.inference.routed.index import MODEL_TYPE, Pack, open_pack, table_of
 from solera.inference.routed.model import PackModel
 from solera.inference.routed.routing import Router
 
@@ -24,6 +34,9 @@ _IGNORED = frozenset({
     "config", "trust_remote_code", "adapter_kwargs", "use_safetensors", "force_download", "proxies", "code_revision",
     "low_cpu_mem_usage", "_from_auto", "_commit_hash", "state_dict",
 })  # fmt: skip
+_FETCHES = frozenset(
+    {"attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation", "auto_map"}
+)
 _PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
@@ -39,25 +52,36 @@ def load_pack(folder: str | Path, *, dtype: Any = None, device: Any = None, **op
     Cost: memory for the start twice (as it is, and as it runs), once for the shared vector, and for the tasks' parts.
 
     Raises:
-        NotFound: no such pack. CorruptFile: a file is not what was written. CheckpointError: transformers has no such
-            class. MissingTensor, ShapeMismatch: parts do not fit the model. MissingExtra: transformers is missing.
+        BadParameter: an option is not known. NotFound: no such pack. CorruptFile: a file is not what was written.
+        CheckpointError: transformers has no such class, or refuses the config. MissingTensor, ShapeMismatch: parts do
+            not fit the model. MissingExtra: transformers is missing.
     """
+    _check_options(options, {"attn_implementation", *_PLACE})
     return _loaded(_folder(str(folder), options), None, dtype=dtype, device=device, **options)
 
 
 def from_pretrained(kind: type[PackModel], name: str | Path, **options: Any) -> Any:
     """As transformers' auto classes call it: `kind` says which of them did."""
-    known = {*_TAKEN, *_PLACE, "output_loading_info"}
-    for option in options:
-        if option not in known and option not in _IGNORED:
-            raise BadParameter(f"`{option}` is not usable with a pack.", fix=nearest(option, known))
+    _check_options([option for option in options if option not in _IGNORED], {*_TAKEN, *_PLACE, "output_loading_info"})
     place = {key: options[key] for key in _PLACE if options.get(key) is not None}
     dtype = options.get("dtype") or options.get("torch_dtype")
-    attention = {key: options[key] for key in ("attn_implementation",) if options.get(key) is not None}
+    attention = {"attn_implementation": options.get("attn_implementation") or _asked_attention(options.get("config"))}
     device = _one_device(options.get("device_map"))
     model = _loaded(_folder(str(name), place), kind, dtype=dtype, device=device, **attention)
     nothing: dict[str, set[str]] = {key: set() for key in ("missing_keys", "unexpected_keys", "mismatched_keys")}
     return (model, nothing) if options.get("output_loading_info") else model
+
+
+def _asked_attention(config: Any) -> str | None:
+    """What an auto class was asked for; it leaves word in the config. One that the folder names may be a plain word."""
+    said = getattr(config, "_attn_implementation", None)
+    return said if isinstance(said, str) and "/" not in said else None
+
+
+def _check_options(options: Iterable[str], known: set[str]) -> None:
+    for option in options:
+        if option not in known:
+            raise BadParameter(f"`{option}` is not usable with a pack.", fix=nearest(option, known))
 
 
 def _one_device(device_map: Any) -> Any:
@@ -101,9 +125,11 @@ def _loaded(folder: Path, kind: type[PackModel] | None, *, dtype: Any, device: A
     contents = read_contents(pack)
     attention = {key: options[key] for key in ("attn_implementation",) if options.get(key) is not None}
     inner = live(pack, contents, dtype=dtype, **attention)
-    config = PackConfig.from_pretrained(folder, local_files_only=True)
+    with _explained(pack):
+        config = PackConfig.from_pretrained(folder, local_files_only=True)
+    config._attn_implementation = config._experts_implementation = None  # noqa: SLF001 - those of the model inside
     model = chosen(config, pack, inner, contents, read_router(pack))
-    return model if device is None else model.to(device)
+    return model if device is None else model.to(_device(device))
 
 
 def live(pack: Pack, contents: Contents, *, dtype: Any = None, **options: Any) -> nn.Module:
@@ -112,15 +138,13 @@ def live(pack: Pack, contents: Contents, *, dtype: Any = None, **options: Any) -
     Raises:
         CheckpointError: transformers has no such class. MissingTensor: a tensor is missing, or has no place.
     """
-    kind, config = _class_of(pack), _config_of(pack)
-    state = {name: value.clone() for name, value in contents.start.items()}
+    kind, state = _class_of(pack), {name: value.clone() for name, value in contents.start.items()}
     for name in contents.owned():
         if name not in state:
             state[name] = next(task.own[name] for task in contents.tasks if name in task.own).clone()
-    with _quiet():
-        inner, found = kind.from_pretrained(
-            None, config=config, state_dict=state, dtype=_dtype(dtype, pack, state), output_loading_info=True, **options
-        )
+    options |= {"dtype": _dtype(dtype, pack, state), "output_loading_info": True}
+    with _quiet(), _explained(pack):
+        inner, found = kind.from_pretrained(None, config=_config_of(pack), state_dict=state, **options)
     if wrong := sorted(map(str, {*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]})):
         raise MissingTensor("The pack does not fit its model.", where=pack.folder, got=", ".join(wrong)[:300])
     return _with_generation(inner, pack)
@@ -130,9 +154,17 @@ def _with_generation(inner: Any, pack: Pack) -> nn.Module:
     if (pack.folder / "generation_config.json").is_file() and inner.can_generate():
         from transformers import GenerationConfig
 
-        inner.generation_config = GenerationConfig.from_pretrained(pack.folder, local_files_only=True)
+        with _explained(pack):
+            inner.generation_config = GenerationConfig.from_pretrained(pack.folder, local_files_only=True)
     found: nn.Module = inner.eval()
     return found
+
+
+def _device(asked: Any) -> torch.device:
+    try:
+        return torch.device(asked)
+    except (RuntimeError, TypeError):
+        raise BadParameter("`device` is not usable.", got=asked, want='"cuda", "cpu", ...') from None
 
 
 def _class_of(pack: Pack) -> Any:
@@ -162,8 +194,31 @@ def known_class(architecture: str, model_type: str, *, where: object = "") -> An
 def _config_of(pack: Pack) -> Any:
     from transformers import CONFIG_MAPPING
 
-    said = dict(pack.config)
-    return CONFIG_MAPPING[said.pop("model_type")].from_dict(said)
+    said = _harmless(pack.config)
+    with _explained(pack):
+        return CONFIG_MAPPING[said.pop("model_type")].from_dict(said)
+
+
+def _harmless(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without what lets transformers fetch code: kernels of the Hub, and classes of a repository."""
+    kept = {key: value for key, value in config.items() if key not in _FETCHES}
+    return {key: _harmless(value) if isinstance(value, dict) else value for key, value in kept.items()}
+
+
+@contextmanager
+def _explained(pack: Pack) -> Iterator[None]:
+    """Whatever transformers says of the folder's config, in one line.
+
+    Raises:
+        CheckpointError: it refused.
+    """
+    try:
+        yield
+    except SoleraError:
+        raise
+    except Exception as error:  # a config that is not trusted can break transformers anywhere
+        got = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise CheckpointError("transformers cannot make the model inside.", where=pack.folder, got=got) from error
 
 
 def _check_kind(pack: Pack, kind: type[PackModel]) -> None:
@@ -200,16 +255,18 @@ def read_router(pack: Pack) -> Router | None:
     """
     if pack.router is None:
         return None
-    router = Router(pack.router.width, pack.router.hidden, len(pack.tasks))
+    with torch.device("meta"):  # the sizes are the index's word: nothing is made room for until the file agrees
+        router = Router(pack.router.width, pack.router.hidden, len(pack.tasks))
+    where = pack.folder / pack.router.file
     with FileReader() as reader:
-        table = table_of(pack, pack.router.file, reader)
-        tensors = {n: s.read(reader, 0, s.spec.numel).reshape(s.spec.shape) for n, s in table.items()}
+        tensors = {name: value.float() for name, value in read_table(table_of(pack, pack.router.file, reader), reader)}
     try:
-        router.load_state_dict(tensors)
+        router.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         got = str(error).splitlines()[-1].strip()[:200]
-        where = pack.folder / pack.router.file
         raise CorruptFile("The router is not of the size that the index says.", where=where, got=got) from None
+    if not all(bool(value.isfinite().all()) for value in tensors.values()):
+        raise CorruptFile("The router holds a value that is not finite.", where=where)
     return router.requires_grad_(requires_grad=False).eval()
 
 
@@ -229,4 +286,4 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-__all__ = ["INDEX", "from_pretrained", "live", "load_pack", "read_router"]
+__all__ = ["from_pretrained", "known_class", "live", "load_pack", "read_router"]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from solera.errors import ShapeMismatch
+from solera.errors import CheckpointError, ShapeMismatch
 from solera.inference.routed.contents import Added, Contents
 from solera.inference.routed.grouping import groups_of
 from solera.inference.routed.places import Place
@@ -195,28 +195,32 @@ def _wrap(made: Mixing, module: nn.Module, names: Mapping[str, str], contents: C
         if made.weights is None:
             return plain(*args, **options)
         first = next(value for value in (*args, *options.values()) if isinstance(value, Tensor))
-        weights = made.of(len(first))
-        if len(weights) != len(first):
-            raise ShapeMismatch("A layer's input is shared by the batch.", got=len(first), want=len(weights))
-        groups = groups_of(weights)
-        outputs = []
+        size, weights = len(first), made.of(len(first))
+        if len(weights) != size:
+            raise ShapeMismatch("A layer's input is shared by the batch.", got=size, want=len(weights))
+        groups, outputs = groups_of(weights), []
         for group in groups:
             rows = torch.tensor(group.rows, device=first.device)
-            kept = dict(module._parameters)  # noqa: SLF001 - swapped for one call
-            try:
-                for leaf, name in names.items():
-                    old = kept[leaf]
-                    assert old is not None
-                    module._parameters[leaf] = contents.merged(name, group.weights).to(old)  # type: ignore[assignment]  # noqa: SLF001
-                with made.rows(weights[rows]):
-                    outputs.append(plain(*_rows(args, len(first), rows), **_rows(options, len(first), rows)))
-            finally:
-                module._parameters.update(kept)  # noqa: SLF001
-        order = torch.tensor([row for group in groups for row in group.rows], device=first.device).argsort()
-        return _restored(outputs, order)
+            values = {leaf: contents.merged(name, group.weights) for leaf, name in names.items()}
+            with _swapped(module, values), made.rows(weights[rows]):
+                outputs.append(plain(*_rows(args, size, rows), **_rows(options, size, rows)))
+        order = torch.tensor([row for group in groups for row in group.rows], device=first.device)
+        return _restored(outputs, order.argsort())
 
     module.forward = forward  # type: ignore[method-assign]
     made.wrapped.append(module)
+
+
+@contextmanager
+def _swapped(module: nn.Module, values: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let a module have other parameters for one call."""
+    kept = dict(module._parameters)  # noqa: SLF001 - plain tensors stand in for parameters
+    try:
+        for leaf, value in values.items():
+            module._parameters[leaf] = value.to(kept[leaf])  # type: ignore[assignment,arg-type]  # noqa: SLF001
+        yield
+    finally:
+        module._parameters.update(kept)  # noqa: SLF001
 
 
 def _rows(given: Any, size: int, rows: Tensor) -> Any:
@@ -250,7 +254,7 @@ def proven(model: Any, inputs: Mapping[str, Any]) -> bool:
     with torch.no_grad():
         try:
             mixed = model.mixed(weights, lambda: model.inner(**inputs)).logits
-        except (ShapeMismatch, RuntimeError, AttributeError, TypeError, IndexError):
+        except (CheckpointError, RuntimeError, AttributeError, TypeError, IndexError):
             return False
         rebuilt = model(**inputs, weights=weights).logits
     if mixed.shape != rebuilt.shape:

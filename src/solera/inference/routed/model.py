@@ -124,17 +124,14 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
         """
         inputs = self._named(args, inputs)
         size = self._size(inputs)
-        if task is None and weights is None and self._given is None and inputs.get("past_key_values") is not None:
-            want = "task= or weights=, the same as for the start of the text; or generate()"
-            raise BadParameter("A continued text must be told its task.", want=want)
+        self._check_continued(inputs, given=task is not None or weights is not None)
         chosen = self.weights_for(inputs, task, weights)
         groups = groups_of(chosen)
         if self._mixes and not is_one_task(groups):
             return self.mixed(chosen, lambda: self.inner(**inputs))
         if len(groups) == 1:
             return self._run(groups[0], inputs)
-        if inputs.get("past_key_values") is not None:
-            raise BadParameter("A cache cannot be parted among tasks.", fix="call generate(), or one task at a time")
+        check_no_cache(inputs)
         parts = [rows_of(inputs, size, group.rows) for group in groups]
         counts = [labelled(part, shifted=self.can_generate()) for part in parts]
         outputs = [self._run(group, part) for group, part in zip(groups, parts, strict=True)]
@@ -189,12 +186,37 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
     def _mixes(self) -> bool:
         return self.pack.router is not None and self.pack.router.mixes
 
-    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
-        """Copy the pack's folder: what is in memory is never changed."""
+    def save_pretrained(self, save_directory: str | Path, *, push_to_hub: bool = False, **options: Any) -> None:
+        """Copy the pack's folder: what is in memory is never changed.
+
+        Raises:
+            BadParameter: `push_to_hub` is asked for.
+        """
         import shutil
 
         del options
-        shutil.copytree(self.pack.folder, save_directory, dirs_exist_ok=True)
+        if push_to_hub:
+            raise BadParameter("A pack is not uploaded by saving it.", got="push_to_hub", fix="hf upload NAME FOLDER")
+        if Path(save_directory).resolve() != self.pack.folder.resolve():
+            shutil.copytree(self.pack.folder, save_directory, dirs_exist_ok=True)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PackModel:
+        """A copy; hooks of mixtures speak of the model that they were put into, and are made anew where needed."""
+        import copy
+
+        if self._mixing is not None:
+            self._mixing.remove()
+            self._mixing = None
+        made = self.__class__.__new__(self.__class__)
+        memo[id(self)] = made
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
+
+    def _check_continued(self, inputs: Mapping[str, Any], *, given: bool) -> None:
+        """A router sees only what is new of a continued text, and would choose anew."""
+        if not given and self._given is None and inputs.get("past_key_values") is not None:
+            want = "task= or weights=, the same as for the start of the text; or generate()"
+            raise BadParameter("A continued text must be told its task.", want=want)
 
     def _run(self, group: Group, inputs: Mapping[str, Any]) -> Any:
         self.set_weights(group.weights)
@@ -213,15 +235,20 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
             raise BadParameter("Task and weights are both given.", want="one of them")
         if task is not None:
             return self._one_hot(task)
-        given = torch.as_tensor(weights, dtype=torch.float32).detach().cpu()
+        want = "finite numbers, (tasks,) or (batch, tasks)"
+        try:
+            given = torch.as_tensor(weights, dtype=torch.float32).detach().cpu()
+        except (TypeError, ValueError, RuntimeError):
+            raise BadParameter("`weights` is not usable.", got=weights, want=want) from None
         if given.dim() not in (1, 2) or not bool(torch.isfinite(given).all()):
-            want = "finite numbers, (tasks,) or (batch, tasks)"
             raise BadParameter("`weights` is not usable.", got=weights, want=want)
         return given
 
     def _one_hot(self, task: Tasks) -> Tensor:
-        names = [task] if isinstance(task, str) else list(task)
-        places = torch.tensor([self.pack.place(name) for name in names])
+        names = [task] if isinstance(task, str) else list(task) if isinstance(task, Sequence) else [task]
+        if not all(isinstance(name, str) for name in names):
+            raise BadParameter("`task` is not usable.", got=task, want="a name, or one name for each input")
+        places = torch.tensor([self.pack.place(name) for name in names], dtype=torch.int64)
         found = torch.nn.functional.one_hot(places, len(self.tasks)).float()
         return found[0] if isinstance(task, str) else found
 
@@ -236,14 +263,26 @@ class PackModel(PreTrainedModel):  # type: ignore[misc]
 
     def _size(self, inputs: Mapping[str, Any]) -> int:
         for name in (self._main, "inputs_embeds", "input_ids", "pixel_values"):
-            if isinstance(inputs.get(name), Tensor):
+            if isinstance(inputs.get(name), Tensor) and len(inputs[name]):
                 return len(inputs[name])
-        raise BadParameter("There is no input.", got=", ".join(inputs), want=self._main)
+        raise BadParameter(
+            "There is no input.", got=", ".join(inputs), want=f"a tensor of one or more as {self._main}="
+        )
 
     def _apply(self, fn: Any, recurse: bool = True) -> PackModel:
         self._now = None
         super()._apply(fn, recurse)
         return self
+
+
+def check_no_cache(inputs: Mapping[str, Any]) -> None:
+    """Refuse a cache beside inputs of several tasks.
+
+    Raises:
+        BadParameter: there is one.
+    """
+    if inputs.get("past_key_values") is not None:
+        raise BadParameter("A cache cannot be parted among tasks.", fix="call generate(), or one task at a time")
 
 
 def is_one_task(groups: Sequence[Group]) -> bool:

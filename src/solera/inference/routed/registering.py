@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 _AUTO = "transformers.models.auto"
-GENERATING = ("AutoModelForCausalLM", "AutoModelForImageTextToText")
+GENERATING = ("AutoModelForCausalLM", "AutoModelForImageTextToText", "AutoModelForSeq2SeqLM")
 OTHERS = (
     "AutoModel",
     "AutoModelForImageClassification",

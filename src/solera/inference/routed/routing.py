@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from solera.errors import CheckpointError
+from solera.errors import BadParameter, CheckpointError
 
 LAST = -1
 """The layer whose hidden states are features, unless another is asked for."""
@@ -52,7 +52,7 @@ def features_of(inner: nn.Module, inputs: Mapping[str, Any], layer: int = LAST) 
     Shape: inputs (batch, ...) -> (batch, width), float32
 
     Raises:
-        CheckpointError: the architecture has no such hidden states.
+        CheckpointError: the architecture has no such hidden states. BadParameter: it has no such layer.
     """
     body = _body(inner)
     known = inspect.signature(body.forward).parameters
@@ -95,8 +95,11 @@ def _generates(inner: nn.Module) -> bool:
 
 
 def _of_layer(out: Any, layer: int) -> Tensor | None:
-    states: Sequence[Tensor] | None = getattr(out, "hidden_states", None)
-    return None if states is None or not -len(states) <= layer < len(states) else states[layer]
+    states: Sequence[Tensor] = getattr(out, "hidden_states", None) or ()
+    if states and not -len(states) <= layer < len(states):
+        want = f"0 (what enters the first layer) to {len(states) - 1}, or -1, the last"
+        raise BadParameter("The model has no such layer.", got=layer, want=want)
+    return states[layer] if states else None
 
 
 def _mean(hidden: Tensor, mask: Tensor | None) -> Tensor:

@@ -74,7 +74,8 @@ def _fit(router: Router, rows: Tensor, labels: Tensor, lessons: Lessons) -> None
     assert isinstance(router.mean, Tensor)
     assert isinstance(router.scale, Tensor)
     router.mean.copy_(rows.mean(0))
-    router.scale.copy_(rows.std(0).clamp(min=1e-6))
+    spread = rows.std(0, correction=0)
+    router.scale.copy_(torch.where(spread > 1e-6, spread, 1.0))  # what never varied must not outvote the rest
     shares = 1 / torch.bincount(labels).float()
     optimizer = torch.optim.AdamW(router.parameters(), lr=lessons.rate, weight_decay=lessons.decay)
     with torch.enable_grad():

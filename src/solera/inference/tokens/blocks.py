@@ -38,6 +38,9 @@ KNOWN: Mapping[str, Parts] = MappingProxyType(
     }
 )
 """Class of a block -> what stands where. Only models that read their answer off a special token."""
+_MODELS = frozenset({"vit", "deit", "clip", "clip_vision_model"})
+_OF_ALL_TOKENS = ("ForMaskedImageModeling", "CLIPForImageClassification")
+"""Ends of the names of classes whose answer depends on how many tokens there are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,16 +69,22 @@ def blocks_of(model: nn.Module) -> tuple[Block, ...]:
     """The blocks in which tokens can be merged, in their order.
 
     Raises:
-        PlanError: the model has none of a known kind, or needs every token at its end.
+        PlanError: the model has none of a known kind, pools over all tokens at its end, or hands them to another
+            model (give its vision tower instead).
     """
     stacks = [stack for module in model.modules() if isinstance(module, nn.ModuleList) and (stack := _stack(module))]
-    if len(stacks) != 1 or type(model).__name__.endswith("ForMaskedImageModeling"):
+    if len(stacks) != 1 or _needs_all_tokens(model):
         raise PlanError(
             "Tokens of this model cannot be merged.",
             got=type(model).__name__,
-            want="a vision model with a class token, of blocks " + ", ".join(KNOWN),
+            want="a vision model that answers by its class token, of blocks " + ", ".join(KNOWN),
         )
     return stacks[0]
+
+
+def _needs_all_tokens(model: nn.Module) -> bool:
+    kind = getattr(getattr(model, "config", None), "model_type", None)
+    return type(model).__name__.endswith(_OF_ALL_TOKENS) or (kind is not None and kind not in _MODELS)
 
 
 def _stack(modules: nn.ModuleList) -> tuple[Block, ...]:

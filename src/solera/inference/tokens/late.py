@@ -17,12 +17,19 @@ def maxsim(query: Tensor, pages: Sequence[Tensor]) -> Tensor:
 
     Cost: words times all vectors.
 
+    Raises:
+        BadParameter: there are no pages, a page is empty, or its channels are not the query's.
+
     Example:
         >>> maxsim(torch.eye(2), [torch.eye(2), torch.tensor([[1.0, 0.0]])]).tolist()
         [2.0, 1.0]
     """
     if not pages:
         raise BadParameter("There are no pages.", want="one or more")
+    for page in (query, *pages):
+        if page.dim() != 2 or not len(page) or page.shape[-1] != query.shape[-1]:
+            want = f"(one or more, {query.shape[-1]}) as the query's channels"
+            raise BadParameter("Query and pages do not fit.", got=tuple(page.shape), want=want)
     products = torch.cat(list(pages)) @ query.T
     lengths = [len(page) for page in pages]
     if len(set(lengths)) == 1:

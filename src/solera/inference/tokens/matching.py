@@ -82,7 +82,7 @@ def bipartite_soft_matching(metric: Tensor, r: int, *, protected: int = 0) -> Ma
         protected: 1 keeps the first token (class) from being merged, 2 the first two (class and distillation).
 
     Raises:
-        BadParameter: `r` is below 1, or more than half of the tokens.
+        BadParameter: `r` is below 1, or more than half of the tokens; the metric is no batch of tokens.
 
     Differs:
         Links of equal strength are taken in the order of the tokens; the official code leaves their order open.
@@ -95,8 +95,11 @@ def bipartite_soft_matching(metric: Tensor, r: int, *, protected: int = 0) -> Ma
     """
     if protected not in (0, 1, 2):
         raise BadParameter("`protected` is not usable.", got=protected, want="0, 1 or 2 special tokens in front")
+    if metric.dim() != 3 or not metric.is_floating_point():
+        got = f"{metric.dtype} {tuple(metric.shape)}"
+        raise BadParameter("`metric` is not usable.", got=got, want="floats (batch, tokens, channels)")
     most = largest_r(metric.shape[1], protected)
-    if not 1 <= r <= most:
+    if not isinstance(r, int) or not 1 <= r <= most:
         raise BadParameter("`r` is not usable.", got=r, want=f"1 to {most}, half of {metric.shape[1]} tokens")
     with torch.no_grad():
         unit = metric / metric.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(metric.dtype).tiny)

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from solera.errors import BadParameter
+from solera.errors import BadParameter, PlanError
 from solera.inference.tokens.merging import merged_tokens
 from solera.inference.tokens.schedule import Reduction
 
@@ -77,7 +77,8 @@ def measure_merging(
         tell: called with passes done and all passes.
 
     Raises:
-        BadParameter: there is no data, fewer than one round, an `r` is not usable. PlanError: see `merged_tokens`.
+        BadParameter: there is no data, fewer than one round, an `r` is not usable. PlanError: see `merged_tokens`; the
+            model gives no logits.
     """
     if not batches or rounds < 1:
         raise BadParameter("There is nothing to measure on.", got=f"{len(batches)} batches, {rounds} rounds")
@@ -105,7 +106,9 @@ def _answers(
     began = time.perf_counter(), time.process_time()
     with nullcontext() if r == 0 else merged_tokens(model, r, proportional=proportional) as merging:
         for batch in batches:
-            logits = model(**batch.inputs).logits
+            logits = getattr(model(**batch.inputs), "logits", None)
+            if logits is None:
+                raise PlanError("The model has no head: there are no answers.", got=type(model).__name__, want="logits")
             found.append(logits[..., batch.answers or slice(None)].argmax(-1).cpu())
     took = time.perf_counter() - began[0], time.process_time() - began[1]
     return found, merging.counts[-1] if merging else _tokens(model, batches[0]), took

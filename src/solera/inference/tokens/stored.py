@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from solera.checkpoints.contract import ByteReader, Source
@@ -13,7 +15,7 @@ from solera.checkpoints.header import Header
 from solera.checkpoints.reader import FileReader
 from solera.checkpoints.safetensors_file import read_header
 from solera.checkpoints.statistics import write_tensors
-from solera.errors import BadParameter, NotFound, TargetInUse
+from solera.errors import BadParameter, NonFinite, NotFound, RunError, TargetInUse
 from solera.inference.tokens.pooling import Pooler, pooled_count, pooler
 from solera.types import DType, TensorSpec
 
@@ -52,6 +54,8 @@ class _PooledPage:
 
     def read(self, reader: ByteReader, start: int, stop: int) -> Tensor:
         whole = self.page.read(reader, 0, self.page.spec.numel).reshape(self.page.spec.shape)
+        if not bool(whole.to(torch.float32).isfinite().all()):
+            raise NonFinite("The page holds NaN or infinity.", where=self.name)
         return self.way(whole, self.factor).reshape(-1)[start:stop]
 
     def cost_bytes(self, start: int, stop: int) -> int:
@@ -69,7 +73,8 @@ def pool_file(source: str | Path, target: str | Path, factor: int, *, way: str =
 
     Raises:
         NotFound: there is no such file. TargetInUse: the target exists. BadParameter: the factor is below 1, a tensor
-            is no page. UnknownName: no such way. CheckpointError: the file is broken.
+            is no page. UnknownName: no such way. CheckpointError: the file is broken. NonFinite: a page holds NaN.
+        NoSpace, RunError: the target cannot be written; it is then as it was.
 
     Cost: one page in memory at a time, and its tree.
 
@@ -112,9 +117,13 @@ def _vectors(table: Mapping[str, Source]) -> int:
 def _write(target: Path, pages: Mapping[str, Source], header: Header) -> None:
     """Under another name that is exchanged at the end, and goes where something goes wrong."""
     staged = target.with_name(f"{target.name}.partial")
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(staged, pages, header.metadata)
         staged.replace(target)
+    except OSError as error:
+        fix = "choose another folder, or check its permissions"
+        raise RunError("The target cannot be written.", where=target, got=error.strerror, fix=fix) from None
     finally:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
