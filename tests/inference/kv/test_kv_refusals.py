@@ -12,7 +12,7 @@ from solera.inference.kv import Budget, budgeted, solera_cache
 from .conftest import decoder, generate
 
 
-@pytest.mark.parametrize("budget", [0.0, -0.5, 1.5, float("nan"), 0, 1, 3, True, "half"])
+@pytest.mark.parametrize("budget", [0.0, -0.5, 1.5, float("nan"), float("inf"), 0, 1, 3, True, "half"])
 def test_budgets(llama, budget) -> None:
     with pytest.raises(BadParameter, match="budget"):
         solera_cache(llama, budget=budget)
@@ -24,7 +24,11 @@ def test_budget_in_percent_says_what_to_write() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"spare": (3,)}, {"observe": 0}, {"slack": 1.0}, {"method": "h2o", "heavy": 2.0}, {"nonsense": 1}]
+    "options",
+    [
+        *({"spare": (3,)}, {"spare": 2}, {"observe": 0}, {"observe": 2.5}, {"slack": 1.0}, {"slack": "none"}),
+        *({"method": "h2o", "heavy": 2.0}, {"nonsense": 1}),
+    ],
 )
 def test_options(llama, options) -> None:
     with pytest.raises(BadParameter):
@@ -42,6 +46,19 @@ def test_padding_on_the_right(llama, ids) -> None:
     with pytest.raises(RunError, match="padded on the right"):
         llama(ids, attention_mask=mask, past_key_values=solera_cache(llama, budget=0.5))
     assert llama.config._attn_implementation == "sdpa"
+
+
+def test_padding_after_a_text_has_begun(llama, ids) -> None:
+    cache = solera_cache(llama, budget=8, method="h2o")
+    llama(ids, past_key_values=cache)
+    with pytest.raises(RunError, match="padded on the right"):
+        llama(ids[:, :1], attention_mask=torch.tensor([[1] * 32 + [0]]), past_key_values=cache)
+
+
+def test_a_budget_of_few_tokens_is_not_advised() -> None:
+    with pytest.raises(BadParameter) as told:
+        Budget(1.5)
+    assert "tokens write" not in str(told.value)
 
 
 def test_masks_of_ones_own(llama, ids) -> None:

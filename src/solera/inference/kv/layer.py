@@ -132,7 +132,7 @@ class KVLayer(CacheLayerMixin):  # type: ignore[misc]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         assert self.shelf is not None, "made above"
-        if key_states.shape[2] == 1 and not self.whole:
+        if key_states.shape[2] == 1:
             self.reduce(1)
         slots = max(self.capacity(row, 1) for row in range(len(self.seen))) if not self.whole else 0
         self.shelf.append(self._entries(key_states, value_states, arrival.places), slots)
@@ -164,7 +164,7 @@ class KVLayer(CacheLayerMixin):  # type: ignore[misc]
         limits = [self.capacity(row, arriving) - arriving for row in rows]
         if all(count <= limit for count, limit in zip(self.counts, limits, strict=True)):
             return
-        if self._fits(limits):
+        if self._fits(arriving):
             return
         keep = [
             c if c <= most else max(1, most - room(most, self.working.slack))
@@ -175,9 +175,10 @@ class KVLayer(CacheLayerMixin):  # type: ignore[misc]
             reduced = self.working.method.reduce(self._in_window(keep), goal)
             self._replace(reduced, max(self.capacity(row, 1) for row in rows))
 
-    def _fits(self, limits: Sequence[int]) -> bool:
+    def _fits(self, arriving: int) -> bool:
         """A whole layer with a window is above its limit only by what has left the window."""
-        plain = self.budget is None or all(limit == self._held(s) for limit, s in zip(limits, self.seen, strict=True))
+        rows = enumerate(self.seen)
+        plain = all(self.capacity(row, arriving) == self._held(seen + arriving) for row, seen in rows)
         return self.whole and self.window is not None and plain
 
     def _in_window(self, keep: Sequence[int]) -> Entries:
