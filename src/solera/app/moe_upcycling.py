@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solera.app.moe import read_dtype
+from solera.app.moe_checking import read_dtype
 from solera.app.moe_report import ExpertReport
 from solera.app.moe_writing import Making, specs_of, write_model
 from solera.checkpoints import open_checkpoint
 from solera.checkpoints.reference import parse_ref
 from solera.errors import BadParameter, ShapeMismatch
-from solera.execute.staging import Staging
+from solera.execute.staging import Staging, check_target
 from solera.methods.moe.cards import build, expert_card
 from solera.methods.moe.gates import degenerate, drawn
 from solera.methods.moe.upcycle import Upcycling, family_of, mlps_of, upcycled
@@ -92,9 +92,36 @@ def moe_upcycle(
     return report
 
 
+def upcycle_check(wanted: Upcycle, out: str | Path | None = None, *, force: bool = False) -> None:
+    """Everything that `moe_upcycle` refuses but rows of routers; headers only, before the base is run for them.
+
+    Args:
+        wanted: as there; its rows are not looked at.
+        out: its target; None where nothing will be written.
+        force: as there.
+
+    Raises:
+        SoleraError: see `solera.errors`.
+    """
+    import torch
+
+    method: Any = build(METHOD, wanted.parameters)
+    read_dtype(wanted.dtype)
+    opened = {name: open_checkpoint(parse_ref(name)) for name in dict.fromkeys((wanted.base, *wanted.experts))}
+    base, experts = opened[wanted.base], [opened[name] for name in wanted.experts]
+    family_of(base)
+    upcycled(base, experts, torch.zeros(_shape(wanted, base)), method, top=wanted.top_k)
+    if out is not None:
+        check_target(Path(out), force=force, keep=[m.folder for m in opened.values() if m.folder is not None])
+
+
+def _shape(wanted: Upcycle, base: Checkpoint) -> tuple[int, int, int]:
+    return int(base.config["num_hidden_layers"]), len(wanted.experts), int(base.config["hidden_size"])
+
+
 def _rows(wanted: Upcycle, method: Upcycling, base: Checkpoint) -> Tensor:
     """Rows of the routers: those given, or drawn."""
-    shape = (int(base.config["num_hidden_layers"]), len(wanted.experts), int(base.config["hidden_size"]))
+    shape = _shape(wanted, base)
     rows = wanted.rows
     if rows is None:
         if method.gate not in ("random", "uniform_random"):

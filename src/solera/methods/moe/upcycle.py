@@ -95,7 +95,7 @@ def upcycle(
     gate: Gate = "hidden",
     noise: Annotated[float, Range(0)] = 0.0,
     residual_scale: Positive = 1.0,
-    seed: Annotated[int, Range(0)] = 0,
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0,
 ) -> Upcycling:
     """Make a mixture of experts: the base's attention, norms and embeddings; one expert from each model's MLPs.
 
