@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, StaticCache, T5Config, T5ForConditionalGeneration
+from transformers import (
+    BertConfig,
+    BertModel,
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
+    StaticCache,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from solera.errors import BadParameter, CheckpointError, RunError, UnknownName
 from solera.inference.kv import Budget, budgeted, solera_cache
 
-from .conftest import decoder, generate
+from .conftest import SHAPE, decoder, generate
 
 
 @pytest.mark.parametrize("budget", [0.0, -0.5, 1.5, float("nan"), float("inf"), 0, 1, 3, True, "half"])
@@ -124,3 +132,22 @@ def test_attention_that_gives_no_scores(llama, ids, monkeypatch) -> None:
     monkeypatch.setattr(llama.config, "_attn_implementation_internal", "flex_attention")
     with pytest.raises(RunError, match="flex_attention"):
         llama(ids, past_key_values=cache)
+
+
+def test_a_batch_of_another_size(llama, ids) -> None:
+    cache = solera_cache(llama, budget=8)
+    llama(ids, past_key_values=cache)
+    with pytest.raises(RunError, match="another size"):
+        llama(ids.repeat(2, 1), past_key_values=cache)
+
+
+def test_caches_of_latents_take_no_scores(ids) -> None:
+    ranks = {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 12}
+    experts = {"n_routed_experts": 4, "n_group": 1, "topk_group": 1, "num_experts_per_tok": 2}
+    shape = SHAPE | ranks | experts | {"num_key_value_heads": 4, "moe_intermediate_size": 16, "num_hidden_layers": 2}
+    model = DeepseekV3ForCausalLM(DeepseekV3Config(**shape)).eval()
+    with pytest.raises(CheckpointError, match="does not hold the keys"):
+        model(ids, past_key_values=solera_cache(model, budget=8, method="h2o"))
+    cache = solera_cache(model, budget=8, method="window")
+    model.generate(ids, past_key_values=cache, max_new_tokens=3, do_sample=False)
+    assert max(cache.physical_lengths) <= 8
