@@ -69,21 +69,14 @@ def moe_upcycle(
     """
     began, listener = time.monotonic(), on_event or (lambda _event: None)
     method: Any = build(METHOD, wanted.parameters)
-    opened = {name: open_checkpoint(parse_ref(name)) for name in dict.fromkeys((wanted.base, *wanted.experts))}
-    base, experts = opened[wanted.base], [opened[name] for name in wanted.experts]
-    family = family_of(base)
-    rows = _rows(wanted, method, base)
-    view = upcycled(base, experts, rows, method, top=wanted.top_k)
+    opened = _opened(wanted)
+    rows = _rows(wanted, method, opened[wanted.base])
+    view = _view(wanted, method, opened, rows)
     notes = _notes(wanted, method, rows)
     for note in notes:
         listener(Event("warning", "experts", note))
     making = _making(wanted, method, view, opened, notes)
-    layers = len({layer for layer, _ in mlps_of(base)})
-    total = sum(spec.nbytes for spec in specs_of(making).values())
-    report = ExpertReport(
-        Staging.beside(Path(out)).target, f"{METHOD}(gate={method.gate}) to {family.model_type}", (0, len(experts)),
-        layers, wanted.top_k, {}, method.gate, 0, total, total, time.monotonic() - began, "", notes, written=False,
-    )  # fmt: skip
+    report = _report(wanted, method, making, Path(out), began)
     if dry_run:
         return report
     digest, said = write_model(making, Path(out), force=force, listener=listener)
@@ -107,12 +100,33 @@ def upcycle_check(wanted: Upcycle, out: str | Path | None = None, *, force: bool
 
     method: Any = build(METHOD, wanted.parameters)
     read_dtype(wanted.dtype)
-    opened = {name: open_checkpoint(parse_ref(name)) for name in dict.fromkeys((wanted.base, *wanted.experts))}
-    base, experts = opened[wanted.base], [opened[name] for name in wanted.experts]
-    family_of(base)
-    upcycled(base, experts, torch.zeros(_shape(wanted, base)), method, top=wanted.top_k)
+    opened = _opened(wanted)
+    _view(wanted, method, opened, torch.zeros(_shape(wanted, opened[wanted.base])))
     if out is not None:
         check_target(Path(out), force=force, keep=[m.folder for m in opened.values() if m.folder is not None])
+
+
+def _opened(wanted: Upcycle) -> dict[str, Checkpoint]:
+    """Every model by name, once; the base is one that a mixture is known for."""
+    found = {name: open_checkpoint(parse_ref(name)) for name in dict.fromkeys((wanted.base, *wanted.experts))}
+    family_of(found[wanted.base])
+    return found
+
+
+def _view(wanted: Upcycle, method: Upcycling, opened: Mapping[str, Checkpoint], rows: Tensor) -> Checkpoint:
+    experts = [opened[name] for name in wanted.experts]
+    return upcycled(opened[wanted.base], experts, rows, method, top=wanted.top_k)
+
+
+def _report(wanted: Upcycle, method: Upcycling, making: Making, out: Path, began: float) -> ExpertReport:
+    """What would be written."""
+    base, total = making.inputs[wanted.base], sum(spec.nbytes for spec in specs_of(making).values())
+    title = f"{METHOD}(gate={method.gate}) to {family_of(base).model_type}"
+    layers, seconds = len({layer for layer, _ in mlps_of(base)}), time.monotonic() - began
+    return ExpertReport(
+        Staging.beside(out).target, title, (0, len(wanted.experts)), layers, wanted.top_k, {}, method.gate, 0,
+        total, total, seconds, "", making.notes, written=False,
+    )  # fmt: skip
 
 
 def _shape(wanted: Upcycle, base: Checkpoint) -> tuple[int, int, int]:
