@@ -48,6 +48,8 @@ def test_from_texts_to_a_thinner_model(solera, place, tmp_path):
         (["--data", "{place}/d.jsonl", "--remove", "4"], 2, "cannot go"),
         (["--data", "{place}/d.jsonl", "--remove", "1", "--pairs", "best"], 2, "pairs"),
         (["--data", "{place}/d.jsonl", "--remove", "1", "--alpha", "much"], 2, "alpha"),
+        (["--data", "{place}/d.jsonl", "--remove", "1", "--alpha", ".nan"], 2, "alpha"),
+        (["--data", "{place}/d.jsonl", "--remove", "1", "--norms", "last"], 2, "norms"),
         (["--data", "{place}/d.jsonl", "--remove", "1", "--samples", "4"], 2, "more examples"),
         (["--data", "{place}/none.jsonl", "--remove", "1"], 3, "no such data"),
     ],
@@ -57,3 +59,10 @@ def test_what_is_refused(solera, place, tmp_path, words, code, part):
     assert said.code == code
     assert part in said.err
     assert not (tmp_path / "recipe.yaml").exists()
+    assert (tmp_path / "layer_output.safetensors").exists() == ("--samples" in words)
+
+
+def test_a_model_that_is_not_there(solera, place, tmp_path):
+    said = solera("learn", "depth", place / "none", "--data", place / "d.jsonl", "--remove", "1", "-o", tmp_path)
+    assert said.code == 3, said.err
+    assert "none" in said.err

@@ -87,9 +87,12 @@ def test_methods_are_listed(solera) -> None:  # noqa: F811
         (("merge", "MODEL", "--experts", "9", "--statistics", "KEPT"), 2, "in [1, 4]"),
         (("merge", "MODEL", "--experts", "0", "--statistics", "KEPT"), 2, "`experts` is not usable"),
         (("merge", "MODEL", "--experts", "1.5", "--statistics", "KEPT"), 2, "`experts` is not usable"),
+        (("merge", "MODEL", "--experts", ".nan", "--statistics", "KEPT"), 2, "`experts` is not usable"),
+        (("merge", "MODEL", "--experts", ".inf", "--statistics", "KEPT"), 2, "`experts` is not usable"),
+        (("merge", "MODEL", "--experts", "1.0", "--top-k", "1", "--statistics", "KEPT"), 2, "fewer than the 4"),
         (("merge", "MODEL", "--experts", "few", "--statistics", "KEPT"), 2, "`experts` is not usable"),
         (("merge", "MODEL", "--experts", "1", "--statistics", "KEPT"), 2, "--top-k"),
-        (("merge", "MODEL", "--top-k", "0", "--statistics", "KEPT"), 2, "More experts are chosen"),
+        (("merge", "MODEL", "--top-k", "0", "--statistics", "KEPT"), 2, "`top_k` is not usable"),
         (("merge", "MODEL", "--router", "max", "--statistics", "KEPT"), 2, "`router` is not usable"),
         (("merge", "MODEL", "--method", "reap", "--statistics", "KEPT"), 2, "solera moe prune"),
         (("merge", "MODEL", "--method", "m_smo", "--statistics", "KEPT"), 2, "m_smoe"),
@@ -116,6 +119,28 @@ def test_what_cannot_be_done_is_said(solera, model_of, measured_of, worded, tmp_
     assert said.code == code, said.err
     assert text in said.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [("--experts", "0"), ("--experts", "1"), ("--top-k", "9"), ()])
+def test_what_cannot_be_done_is_said_before_anything_is_measured(solera, worded, tmp_path, words) -> None:  # noqa: F811
+    model, texts = worded
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "config.json").write_text("{}")
+    out = taken if not words else tmp_path / "out"
+    said = solera("moe", "prune", model, "-o", out, "--data", texts, "--statistics", tmp_path / "kept", *words)
+    assert said.code == (2 if words else 5), said.err
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_mixture_without_experts_by_name_is_not_called_dense(solera, model_of, tmp_path) -> None:  # noqa: F811
+    def hidden(tensors) -> None:
+        for name in [name for name in tensors if ".experts." in name]:
+            tensors[name.replace(".experts.", ".parts.")] = tensors.pop(name)
+
+    said = solera("moe", "inspect", changed(model_of("mixtral"), tmp_path / "odd", hidden))
+    assert said.code == 4
+    assert "of a kind that is not known" in said.err
 
 
 def test_global_numbers_keep_every_slot(solera, model_of, measured_of, tmp_path) -> None:  # noqa: F811
@@ -234,14 +259,48 @@ def test_upcycle_with_prompts_and_by_a_config(solera, tmp_path) -> None:  # noqa
         ({"experts": [{"source": "x"}]}, "source_model"),
         ({"experts": [{"source_model": "B", "prompts": []}]}, "positive_prompts"),
         ({"experts": "all"}, "no mixture"),
+        ({"experts_per_token": "two"}, "experts_per_token"),
+        ({"experts_per_token": 1.7}, "experts_per_token"),
+        ({"dtype": 16}, "dtype"),
+        ({"architecture": "qwen3"}, "another mixture"),
+        ({"base_model": ["x"]}, "named by no text"),
+        ({"experts": [{"source_model": "BASE", "positive_prompts": ["a"], "noise_scale": [1]}]}, "noise"),
     ],
 )
 def test_configs_that_say_something_else_are_refused(solera, tmp_path, change, text) -> None:  # noqa: F811
     base = build("llama", tmp_path / "base", layers=1, vocab=64)
     config = {"base_model": str(base), "experts": [{"source_model": str(base), "positive_prompts": ["a"]}] * 2} | change
-    (tmp_path / "moe.yaml").write_text(json.dumps(config))
+    (tmp_path / "moe.yaml").write_text(json.dumps(config).replace("BASE", str(base)))
     said = solera("moe", "upcycle", tmp_path / "moe.yaml", "-o", tmp_path / "out")
     assert said.code in (2, 3), said.out
+    assert text in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (("--gate", "random", "--top-k", "0"), 2, "`top_k` is not usable"),
+        (("--gate", "random", "--seed", str(2**64)), 2, "`seed` is not usable"),
+        (("--prompts", "PROMPTS"), 5, "not empty"),
+    ],
+)
+def test_upcycling_that_cannot_be_is_refused_before_the_base_runs(
+    solera,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    words,
+    code,
+    text,
+) -> None:
+    base = build("llama", tmp_path / "base", layers=1, vocab=64)
+    prompts, out = tmp_path / "prompts.yaml", tmp_path / "out"
+    prompts.write_text("[a, b]")
+    out.mkdir()
+    (out / "config.json").write_text("{}")
+    monkeypatch.setattr("solera.learn.statistics.prompts.router_rows", lambda *_a, **_k: pytest.fail("it ran"))
+    found = [prompts if word == "PROMPTS" else word for word in words]
+    said = solera("moe", "upcycle", base, base, "-o", out, *found)
+    assert said.code == code, said.err
     assert text in said.err
 
 

@@ -18,11 +18,13 @@ from tests.moe.conftest import (
     measured,
     router_name,
 )
+from torch import nn
 
 from solera.app import ExpertMerge, moe_merge, moe_prune
 from solera.app.verify import verify
 from solera.checkpoints import digest_checkpoint, open_checkpoint
 from solera.execute.artefacts import read_artefacts
+from solera.methods.moe import sharing
 from solera.methods.moe.contract import Group
 from solera.methods.moe.layout import experts_of
 from solera.methods.moe.neurons import neuron_order
@@ -216,3 +218,12 @@ def test_biases_of_routers_go_with_their_rows(tmp_path) -> None:
             name = f"model.layers.{layer}.mlp.gate.{key}"
             assert torch.equal(new[name], old[name][kept])
     logits(tmp_path / "out")
+
+
+def test_the_map_of_shared_experts_lies_where_they_do(monkeypatch) -> None:
+    monkeypatch.setattr(sharing, "_firsts", lambda _weights: [0, 0])
+    module = nn.Module()
+    module.gate_up_proj = nn.Parameter(torch.empty(2, 4, 3, device="meta"))
+    module.down_proj = nn.Parameter(torch.empty(2, 3, 2, device="meta"))
+    assert sharing.share_experts(module) == 4 * (4 * 3 + 3 * 2)
+    assert module.expert_map.device == module.down_proj.device

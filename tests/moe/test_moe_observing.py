@@ -104,7 +104,9 @@ def test_memory_decides_how_a_model_is_loaded(model_of) -> None:
 
 def test_tied_and_dense_models_come_from_the_disk_too(tmp_path) -> None:
     folder = build("llama", tmp_path / "m", layers=2, tied=True)
-    assert torch.equal(logits_of(load_streamed(ModelRef(str(folder)))), logits_of(live(folder)))
+    streamed = load_streamed(ModelRef(str(folder)))
+    assert torch.equal(logits_of(streamed), logits_of(live(folder)))
+    assert streamed.lm_head.weight.data_ptr() == streamed.model.embed_tokens.weight.data_ptr()
 
 
 def test_models_without_experts_are_refused(tmp_path) -> None:

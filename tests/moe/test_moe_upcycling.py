@@ -11,9 +11,11 @@ from tests.moe.conftest import logits
 
 from solera.app import Upcycle, moe_upcycle
 from solera.app.verify import verify
+from solera.checkpoints.ranges import MemorySource
 from solera.errors import BadParameter, MissingTensor, PlanError, ShapeMismatch
 from solera.learn.statistics.prompts import Prompts, router_rows
 from solera.learn.statistics.streaming import load_streamed
+from solera.methods.moe import upcycle
 from solera.methods.moe.gates import degenerate, from_states
 from solera.testing.models import build, expert_of, tokenizer
 from solera.types import ModelRef
@@ -119,6 +121,21 @@ def test_noise_and_scale(bases, tmp_path) -> None:
     assert 0.05 < float((up[0] - dense["model.layers.0.mlp.up_proj.weight"]).std()) < 0.15
     down = one["model.layers.0.block_sparse_moe.experts.0.w2.weight"]
     assert 0.025 < float((down - 0.5 * dense["model.layers.0.mlp.down_proj.weight"]).std()) < 0.075
+
+
+def test_noise_is_drawn_in_tiles_and_the_same_for_every_slice(monkeypatch) -> None:
+    monkeypatch.setattr(upcycle, "_TILE", 8)
+    source = MemorySource(torch.zeros(5, 7, dtype=torch.float32))
+    noisy = upcycle.Changed("w", source, 2.0, 0.5, 7)
+    whole = noisy.read(None, 0, 35)
+    assert len(whole.unique()) == 35
+    for start, stop in ((0, 8), (3, 29), (8, 9), (31, 35), (4, 4)):
+        assert torch.equal(noisy.read(None, start, stop), whole[start:stop])
+    asked = []
+    draw = torch.randn
+    monkeypatch.setattr(torch, "randn", lambda *size, **rest: asked.append(size) or draw(*size, **rest))
+    noisy.read(None, 20, 22)
+    assert asked == [(8,)]
 
 
 def test_prompts_that_are_alike_are_told(bases, tmp_path) -> None:

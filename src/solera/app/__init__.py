@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from solera.app.loading import load, save
     from solera.app.machine import doctor
     from solera.app.merging import merge
-    from solera.app.moe import ExpertMerge, moe_merge, moe_prune
+    from solera.app.moe import moe_merge, moe_prune
+    from solera.app.moe_checking import ExpertMerge, moe_check
     from solera.app.moe_inspecting import moe_inspect
     from solera.app.moe_report import ExpertReport
-    from solera.app.moe_upcycling import Upcycle, moe_upcycle
+    from solera.app.moe_upcycling import Upcycle, moe_upcycle, upcycle_check
     from solera.app.pack_looking import pack_inspect, pack_unpack, pack_verify
     from solera.app.pack_making import pack_make
     from solera.app.pack_report import PackMake, PackReport
@@ -40,13 +41,15 @@ _HOMES = {
     "Extraction": "app.extracting",
     "lora_extract": "app.extracting",
     "merge": "app.merging",
-    "ExpertMerge": "app.moe",
+    "ExpertMerge": "app.moe_checking",
+    "moe_check": "app.moe_checking",
     "moe_merge": "app.moe",
     "moe_prune": "app.moe",
     "moe_inspect": "app.moe_inspecting",
     "ExpertReport": "app.moe_report",
     "Upcycle": "app.moe_upcycling",
     "moe_upcycle": "app.moe_upcycling",
+    "upcycle_check": "app.moe_upcycling",
     "plan": "plan",
     "MergeReport": "app.report",
     "check": "app.checking",
@@ -95,6 +98,7 @@ __all__ = [
     "merge",
     "merge_live",
     "merge_tensors",
+    "moe_check",
     "moe_inspect",
     "moe_merge",
     "moe_prune",
@@ -107,6 +111,7 @@ __all__ = [
     "push",
     "save",
     "try_out",
+    "upcycle_check",
 ]
 
 

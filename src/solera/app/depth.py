@@ -11,7 +11,7 @@ from solera.app.slicing import sliced
 from solera.checkpoints import FileReader, digest_checkpoint, open_checkpoint
 from solera.checkpoints.statistics import Statistics, file_for, open_statistics
 from solera.errors import BadParameter, NotFound, PlanError
-from solera.methods.depth.folding import Alpha, Fold, Joined, Pairs, fold, removed_count
+from solera.methods.depth.folding import Alpha, Fold, Joined, Pairs, check_words, fold, removed_count
 from solera.methods.depth.similarity import layer_similarity
 from solera.plan.models import ModelTable, table_of
 from solera.recipe.values import Operand, Recipe
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STATISTIC = "layer_output"
+NORMS = ("first", "average")
 _COMMAND = "solera learn depth MODEL --data texts.jsonl --ratio 0.25 -o FOLDER"
 
 
@@ -60,6 +61,43 @@ class Folding:
         }
 
 
+def check_folding(
+    model: str | ModelRef,
+    *,
+    ratio: float | None = None,
+    remove: int | None = None,
+    pairs: Pairs = "similar",
+    alpha: Alpha = "similarity",
+    norms: str = "first",
+) -> int:
+    """How many layers go: all that `fold_layers` refuses before statistics are looked at; headers only.
+
+    Args:
+        model: as there, and so are the rest.
+        ratio: share of the layers that goes.
+        remove: or how many go.
+        pairs: similar, or last.
+        alpha: share of the lower layer.
+        norms: first, or average.
+
+    Raises:
+        BadParameter: a setting is out of range. PlanError: the model has no layers that are known.
+        CheckpointError, NotFound: the model cannot be opened.
+    """
+    from solera.checkpoints.reference import parse_ref
+
+    ref = parse_ref(model) if isinstance(model, str) else model
+    return _removed(table_of(open_checkpoint(ref), str(ref)), (ratio, remove), pairs, alpha, norms)
+
+
+def _removed(table: ModelTable, wanted: tuple[float | None, int | None], pairs: Pairs, alpha: Alpha, norms: str) -> int:
+    """How many layers go, once every setting is found usable."""
+    check_words(pairs, alpha)
+    if norms not in NORMS:
+        raise BadParameter("`norms` is not usable.", got=norms, want=" or ".join(NORMS))
+    return removed_count(_layers(table), ratio=wanted[0], remove=wanted[1])
+
+
 def fold_layers(
     model: str | ModelRef,
     statistics: str | Path,
@@ -92,7 +130,7 @@ def fold_layers(
     ref = parse_ref(model) if isinstance(model, str) else model
     checkpoint = open_checkpoint(ref)
     table = table_of(checkpoint, str(ref))
-    count = removed_count(_layers(table), ratio=ratio, remove=remove)
+    count = _removed(table, (ratio, remove), pairs, alpha, norms)
     found = _opened(statistics, str(ref))
     digest = digest_checkpoint(checkpoint).root
     if found.manifest.model_digest != digest:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from solera.app.moe_checking import ExpertMerge, asked_of, read_dtype
 from solera.app.moe_report import ExpertReport
 from solera.app.moe_statistics import measured_of
 from solera.app.moe_writing import Making, sizes, specs_of, write_model
-from solera.checkpoints import FileReader, open_checkpoint
+from solera.checkpoints import FileReader
 from solera.checkpoints.contract import ByteReader, Checkpoint, Source
 from solera.checkpoints.ranges import FileRange
-from solera.checkpoints.reference import parse_ref
-from solera.errors import BadParameter, PlanError
+from solera.errors import BadParameter
 from solera.execute.artefacts import Artefact
 from solera.execute.staging import Staging
-from solera.methods.moe.cards import Verb, build, expert_card
-from solera.methods.moe.contract import ExpertMethod, Grouping, check_count
-from solera.methods.moe.layout import ExpertModel, experts_of
+from solera.methods.moe.cards import Verb, expert_card
+from solera.methods.moe.contract import ExpertMethod, Grouping
+from solera.methods.moe.layout import ExpertModel
 from solera.methods.moe.ordering import orders_for
-from solera.methods.moe.view import Rows, reduced
+from solera.methods.moe.view import reduced
 from solera.types import DType, Event
 
 if TYPE_CHECKING:
@@ -31,29 +31,6 @@ if TYPE_CHECKING:
     from solera.checkpoints.statistics import Statistics
 
 Listener = Callable[[Event], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertMerge:
-    """What becomes of a model's experts.
-
-    Attributes:
-        model: a mixture of experts. method: see `expert_cards`; parameters: its own.
-        experts: how many every layer keeps; a share in (0, 1) of those that it has, or a number.
-        statistics: folder of files that were measured on the model, by kind.
-        rows: what becomes of the router's rows of merged experts: their weighted mean, their leader's, or every row
-            stays, with every slot. Pruning takes the rows of experts that are left out.
-        top_k: experts that a token is sent to; None leaves it. dtype: of the output; None leaves every tensor's own.
-    """
-
-    model: str
-    method: str
-    experts: float
-    statistics: Path | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    rows: Rows = "mean"
-    top_k: int | None = None
-    dtype: str | None = None
 
 
 def moe_merge(
@@ -143,70 +120,11 @@ def _telling(listener: Listener) -> Callable[[int, int], None]:
 
 def _prepared(wanted: ExpertMerge, verb: Verb, reader: ByteReader) -> _Work:
     """Open everything, check that it fits, find the groups."""
-    expert_card(wanted.method, verb)
-    method = build(wanted.method, wanted.parameters)
-    read_dtype(wanted.dtype)
-    model = open_checkpoint(parse_ref(wanted.model))
-    experts = experts_of(model)
-    count = count_of(wanted.experts, experts.experts)
-    top = wanted.top_k if wanted.top_k is not None else experts.top
-    _check(wanted, verb, method, experts, count, top)
-    seen, files = measured_of(model, experts, wanted.statistics, method.statistics, reader)
-    return _Work(wanted, model, experts, method, method.group(seen, count), files, top)
-
-
-def count_of(wanted: float, present: int) -> int:
-    """How many experts are kept: a number, or a share below 1 of those that are there, rounded.
-
-    Raises:
-        BadParameter: none, or more than there are.
-
-    Example:
-        >>> count_of(0.5, 8), count_of(6, 8), count_of(0.75, 3)
-        (4, 6, 2)
-    """
-    count = round(wanted * present) if isinstance(wanted, float) and 0 < wanted < 1 else wanted
-    if count != int(count):
-        raise BadParameter("`experts` is not usable.", got=wanted, want="a whole number, or a share in (0, 1)")
-    check_count(int(count), present)
-    return int(count)
-
-
-def _check(wanted: ExpertMerge, verb: str, method: ExpertMethod, experts: ExpertModel, count: int, top: int) -> None:
-    """Whether a model with so many experts can be made, and be run."""
-    if count >= experts.experts:
-        want = f"fewer than the {experts.experts} that every layer has"
-        raise BadParameter("`experts` is not usable.", got=count, want=want, fix=f"there is nothing to {verb}")
-    left = experts.experts if wanted.rows == "every" else count
-    if not 1 <= top <= left:
-        fix = f"keep at least {top} experts, or send tokens to fewer with --top-k"
-        raise BadParameter(
-            "More experts are chosen for a token than are left.", got=top, want=f"at most {left}", fix=fix
-        )
-    if not method.even and wanted.rows != "every":
-        want = "one number of experts for all layers"
-        raise PlanError(
-            "The method gives layers different numbers.",
-            got=wanted.method,
-            want=want,
-            fix="--router every, or --spread even",
-        )
-    if experts.groups > 1 and wanted.rows != "every":
-        got, fix = f"n_group {experts.groups} in {experts.architecture}", "merge with --router every"
-        raise PlanError("Experts that are routed by groups cannot be fewer.", got=got, want="n_group 1", fix=fix)
-
-
-def read_dtype(text: str | None) -> DType | None:
-    """Read an output type; None stays None."""
-    if text is None:
-        return None
-    try:
-        found = DType.parse(text)
-    except ValueError:
-        found = None
-    if found not in (DType.F32, DType.BF16, DType.F16):
-        raise BadParameter("`dtype` is not usable.", got=text, want="float32, bfloat16 or float16")
-    return found
+    asked = asked_of(wanted, verb)
+    kinds = asked.method.statistics
+    seen, files = measured_of(asked.model, asked.experts, wanted.statistics, kinds, reader)
+    grouping = asked.method.group(seen, asked.count)
+    return _Work(wanted, asked.model, asked.experts, asked.method, grouping, files, asked.top)
 
 
 def _patched(work: _Work, view: Checkpoint) -> Checkpoint:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solera.app.moe import read_dtype
+from solera.app.moe_checking import read_dtype
 from solera.app.moe_report import ExpertReport
 from solera.app.moe_writing import Making, specs_of, write_model
 from solera.checkpoints import open_checkpoint
 from solera.checkpoints.reference import parse_ref
 from solera.errors import BadParameter, ShapeMismatch
-from solera.execute.staging import Staging
+from solera.execute.staging import Staging, check_target
 from solera.methods.moe.cards import build, expert_card
 from solera.methods.moe.gates import degenerate, drawn
 from solera.methods.moe.upcycle import Upcycling, family_of, mlps_of, upcycled
@@ -69,21 +69,14 @@ def moe_upcycle(
     """
     began, listener = time.monotonic(), on_event or (lambda _event: None)
     method: Any = build(METHOD, wanted.parameters)
-    opened = {name: open_checkpoint(parse_ref(name)) for name in dict.fromkeys((wanted.base, *wanted.experts))}
-    base, experts = opened[wanted.base], [opened[name] for name in wanted.experts]
-    family = family_of(base)
-    rows = _rows(wanted, method, base)
-    view = upcycled(base, experts, rows, method, top=wanted.top_k)
+    opened = _opened(wanted)
+    rows = _rows(wanted, method, opened[wanted.base])
+    view = _view(wanted, method, opened, rows)
     notes = _notes(wanted, method, rows)
     for note in notes:
         listener(Event("warning", "experts", note))
     making = _making(wanted, method, view, opened, notes)
-    layers = len({layer for layer, _ in mlps_of(base)})
-    total = sum(spec.nbytes for spec in specs_of(making).values())
-    report = ExpertReport(
-        Staging.beside(Path(out)).target, f"{METHOD}(gate={method.gate}) to {family.model_type}", (0, len(experts)),
-        layers, wanted.top_k, {}, method.gate, 0, total, total, time.monotonic() - began, "", notes, written=False,
-    )  # fmt: skip
+    report = _report(wanted, method, making, Path(out), began)
     if dry_run:
         return report
     digest, said = write_model(making, Path(out), force=force, listener=listener)
@@ -92,9 +85,57 @@ def moe_upcycle(
     return report
 
 
+def upcycle_check(wanted: Upcycle, out: str | Path | None = None, *, force: bool = False) -> None:
+    """Everything that `moe_upcycle` refuses but rows of routers; headers only, before the base is run for them.
+
+    Args:
+        wanted: as there; its rows are not looked at.
+        out: its target; None where nothing will be written.
+        force: as there.
+
+    Raises:
+        SoleraError: see `solera.errors`.
+    """
+    import torch
+
+    method: Any = build(METHOD, wanted.parameters)
+    read_dtype(wanted.dtype)
+    opened = _opened(wanted)
+    _view(wanted, method, opened, torch.zeros(_shape(wanted, opened[wanted.base])))
+    if out is not None:
+        check_target(Path(out), force=force, keep=[m.folder for m in opened.values() if m.folder is not None])
+
+
+def _opened(wanted: Upcycle) -> dict[str, Checkpoint]:
+    """Every model by name, once; the base is one that a mixture is known for."""
+    found = {name: open_checkpoint(parse_ref(name)) for name in dict.fromkeys((wanted.base, *wanted.experts))}
+    family_of(found[wanted.base])
+    return found
+
+
+def _view(wanted: Upcycle, method: Upcycling, opened: Mapping[str, Checkpoint], rows: Tensor) -> Checkpoint:
+    experts = [opened[name] for name in wanted.experts]
+    return upcycled(opened[wanted.base], experts, rows, method, top=wanted.top_k)
+
+
+def _report(wanted: Upcycle, method: Upcycling, making: Making, out: Path, began: float) -> ExpertReport:
+    """What would be written."""
+    base, total = making.inputs[wanted.base], sum(spec.nbytes for spec in specs_of(making).values())
+    title = f"{METHOD}(gate={method.gate}) to {family_of(base).model_type}"
+    layers, seconds = len({layer for layer, _ in mlps_of(base)}), time.monotonic() - began
+    return ExpertReport(
+        Staging.beside(out).target, title, (0, len(wanted.experts)), layers, wanted.top_k, {}, method.gate, 0,
+        total, total, seconds, "", making.notes, written=False,
+    )  # fmt: skip
+
+
+def _shape(wanted: Upcycle, base: Checkpoint) -> tuple[int, int, int]:
+    return int(base.config["num_hidden_layers"]), len(wanted.experts), int(base.config["hidden_size"])
+
+
 def _rows(wanted: Upcycle, method: Upcycling, base: Checkpoint) -> Tensor:
     """Rows of the routers: those given, or drawn."""
-    shape = (int(base.config["num_hidden_layers"]), len(wanted.experts), int(base.config["hidden_size"]))
+    shape = _shape(wanted, base)
     rows = wanted.rows
     if rows is None:
         if method.gate not in ("random", "uniform_random"):

@@ -27,6 +27,7 @@ from solera.reconcile import (
     CardMethod,
     CardModel,
     InputModel,
+    Licence,
     OutputTensorRow,
     digests,
     dumped,
@@ -195,10 +196,18 @@ def _write_beside(making: Making, staging: Staging, tally: _Tally, digest: str) 
     licence, said = strictest({name: licence_of(read_front_matter(m.folder)) for name, m in making.inputs.items()})
     notes = tuple(filter(None, (*making.notes, *view.notes, said)))
     config = reconcile_config(view.config, dtype=making.dtype, patch=view.config_patch) if view.config else {}
+    card = _card(making, staging.target.name, licence, notes)
+    side = write_beside(folder, view, config, texts={CARD_FILE: card})
+    left = write_artefacts(folder, making.artefacts) if making.artefacts else ()
+    _put_manifest(making, folder, tally, digest, digests(folder, [*side.names, *left]), (*notes, *side.notes))
+    return (*notes, *side.notes)
+
+
+def _card(making: Making, title: str, licence: Licence | None, notes: tuple[str, ...]) -> str:
     short = {key: value for key, value in making.facts.items() if key not in _LONG and value not in ({}, None)}
     recipe = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in short.items())
-    card = model_card(
-        title=staging.target.name,
+    return model_card(
+        title=title,
         recipe=f"method: {making.method}\n{recipe}",
         models=[CardModel(name, hub_id(m.ref.path), m.ref.revision) for name, m in making.inputs.items()],
         methods=[CardMethod(making.method, making.about, making.paper)],
@@ -206,18 +215,20 @@ def _write_beside(making: Making, staging: Staging, tally: _Tally, digest: str) 
         notes=notes,
         version=__version__,
     )
-    side = write_beside(folder, view, config, texts={CARD_FILE: card})
-    left = write_artefacts(folder, making.artefacts) if making.artefacts else ()
+
+
+def _put_manifest(
+    making: Making, folder: Path, tally: _Tally, digest: str, files: Mapping[str, str], notes: tuple[str, ...]
+) -> None:
     plan = hashlib.sha256(json.dumps([making.method, making.facts], sort_keys=True).encode()).hexdigest()
     made = manifest(
         version=__version__, recipe_digest="", plan_digest=plan, result_digest=digest,
         inputs=[InputModel(name, m.weak_id, m.ref.revision) for name, m in making.inputs.items()],
-        tensors=tally.rows, files=digests(folder, [*side.names, *left]), notes=(*notes, *side.notes),
+        tensors=tally.rows, files=files, notes=notes,
     )  # fmt: skip
     for name, row in made["tensors"].items():
         row["chunks"] = [list(tally.chunks[name])]
     put_file(folder, MANIFEST, dumped({**made, "moe": {"method": making.method, **making.facts}}))
-    return (*notes, *side.notes)
 
 
 def sizes(sources: Sequence[Source], dtype: DType | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,15 +56,16 @@ def depth(
     thin/dropped.yaml drops the same layers instead of merging them. Measurements are kept beside the recipes and are
     not taken again for another ratio.
     """
-    from solera.app.depth import fold_layers
+    from solera.app.depth import check_folding, fold_layers
     from solera.checkpoints.reference import parse_ref
     from solera.recipe.text import scalar_of
 
     _claim(out, force=force)
-    ref = _placed(parse_ref(model))
+    ref, share = _placed(parse_ref(model)), scalar_of(alpha)
+    chosen: Any = {"ratio": ratio, "remove": remove, "pairs": pairs, "alpha": share, "norms": norms}
+    check_folding(ref, **chosen)
     _measure(ref, _batches(ref, data or [], (samples, batch, length), (testbed_size, testbed_seed, cache)), out, data)
-    share = scalar_of(alpha)
-    found = fold_layers(ref, out, ratio=ratio, remove=remove, pairs=pairs, alpha=share, norms=norms)  # type: ignore[arg-type]
+    found = fold_layers(ref, out, **chosen)
     _write(found, out)
     if as_json:
         say_json({**found.to_json(), "recipe": str(out / RECIPE), "dropped": str(out / DROPPED)})

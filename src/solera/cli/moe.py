@@ -16,6 +16,7 @@ from solera.cli.progress import display
 from solera.cli.shown import guarded, rows, say, say_json, warn
 
 if TYPE_CHECKING:
+    from solera.app import Upcycle
     from solera.app.moe_report import ExpertReport
     from solera.methods.moe.cards import ExpertCard
 
@@ -151,10 +152,13 @@ def upcycle(
 
     Options that are not listed are parameters of the method: noise, residual_scale, seed.
     """
-    from solera.app import moe_upcycle
+    from solera.app import moe_upcycle, upcycle_check
     from solera.cli.moe_words import upcycle_of
 
-    wanted = upcycle_of(split_words(words), base, gate, prompts, top_k, dtype, memory_bytes(memory))
+    def check(asked: Upcycle) -> None:
+        upcycle_check(asked, None if dry_run else out, force=force)
+
+    wanted = upcycle_of(split_words(words), base, gate, prompts, top_k, dtype, memory_bytes(memory), check)
     with display(silent=as_json) as listener:
         report = moe_upcycle(wanted, out, force=force, dry_run=dry_run, on_event=listener)
     say_json(report.to_json()) if as_json else say(_summary(report))
@@ -226,10 +230,11 @@ def _done(
 ) -> None:
     from dataclasses import replace
 
-    from solera.app import moe_merge, moe_prune
+    from solera.app import moe_check, moe_merge, moe_prune
 
+    moe_check(wanted, verb, None if dry_run else out, force=force)
     run = moe_merge if verb == "merge" else moe_prune
-    with display(silent=as_json) as listener, statistics_of(verb, wanted, measuring, listener) as folder:
+    with display(silent=as_json) as listener, statistics_of(wanted, measuring, listener) as folder:
         report = run(replace(wanted, statistics=folder), out, force=force, dry_run=dry_run, on_event=listener)
     if as_json:
         say_json(report.to_json())

@@ -14,7 +14,6 @@ from solera.cli.shown import warn
 
 if TYPE_CHECKING:
     from solera.app import ExpertMerge
-    from solera.methods.moe.cards import Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +29,27 @@ class Measuring:
 
 
 @contextmanager
-def statistics_of(verb: Verb, wanted: ExpertMerge, measuring: Measuring, listener: Any) -> Iterator[Path | None]:
+def statistics_of(wanted: ExpertMerge, measuring: Measuring, listener: Any) -> Iterator[Path | None]:
     """The folder of the method's statistics; measured now where data are named, and then kept only where asked."""
     if measuring.data is None:
         yield measuring.folder
         return
     with tempfile.TemporaryDirectory() as place:
         folder = measuring.folder or Path(place)
-        _measure(verb, wanted, measuring, folder, listener)
+        _measure(wanted, measuring, folder, listener)
         yield folder
 
 
-def _measure(verb: Verb, wanted: ExpertMerge, measuring: Measuring, folder: Path, listener: Any) -> None:
-    from solera.checkpoints import open_checkpoint
+def _measure(wanted: ExpertMerge, measuring: Measuring, folder: Path, listener: Any) -> None:
     from solera.checkpoints.reference import parse_ref
     from solera.cli.calibration import batches_of
     from solera.learn.statistics import Cut, measure
     from solera.learn.statistics.passes import DEFAULT_MEMORY
     from solera.learn.statistics.streaming import load_within
-    from solera.methods.moe.cards import build, expert_card
-    from solera.methods.moe.layout import experts_of
+    from solera.methods.moe.cards import build
 
     assert measuring.data is not None
-    expert_card(wanted.method, verb)
     ref, kinds = parse_ref(wanted.model), build(wanted.method, wanted.parameters).statistics
-    experts_of(open_checkpoint(ref))
     cut = Cut(measuring.samples, measuring.batch, measuring.length)
     batches = batches_of(measuring.data, ref, cut, ("small", 0, None))
     limit = memory_bytes(measuring.memory) or DEFAULT_MEMORY

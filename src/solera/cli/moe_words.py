@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _KEYS = ("base_model", "experts", "gate_mode", "experts_per_token", "dtype", "architecture", "shared_experts")
 _EXPERT = ("source_model", "positive_prompts", "negative_prompts", "noise_scale", "residual_scale")
-_OUTPUTS = (None, "mixtral", "qwen3")
+_OUTPUTS = {"mixtral": "mixtral", "qwen3": "qwen3_moe"}
+"""mergekit-moe's name of a mixture -> model type of what is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,14 @@ class _Asked:
     parameters: Mapping[str, Any]
     top: int
     dtype: str | None = None
+    output: str | None = None
 
 
 def upcycle_of(
     words: Words, base: str | None, gate: str | None, prompts: Path | None, top: int | None, dtype: str | None,
-    memory: int | None,
+    memory: int | None, check: Callable[[Upcycle], None] = lambda _wanted: None,
 ) -> Upcycle:  # fmt: skip
-    """What to make; where the gate takes prompts, the base is run here.
+    """What to make; where the gate takes prompts, the base is run here, after `check` let it pass.
 
     Raises:
         SoleraError: see `learn.statistics.prompts.router_rows`; RecipeError: a file says something that is not known.
@@ -48,27 +50,31 @@ def upcycle_of(
     from solera.recipe.text import scalar_of
 
     by_file = len(words.names) == 1 and words.names[0].lower().endswith(RECIPE_ENDINGS)
+    if by_file and prompts is not None:
+        raise RecipeError("Prompts stand in the file of the mixture.", where=words.names[0], fix="leave out --prompts")
     asked = _of_config(Path(words.names[0])) if by_file else _of_words(words.names, base, prompts)
     said = {name: scalar_of(text) for name, text in words.options.items()} | ({"gate": gate} if gate else {})
     parameters = {**asked.parameters, **said}
     method: Any = build("upcycle", parameters)
-    asked = replace(asked, base=base or asked.base, top=top or asked.top, dtype=dtype or asked.dtype)
-    _check(asked)
+    asked = replace(asked, base=base or asked.base, top=asked.top if top is None else top, dtype=dtype or asked.dtype)
+    told = tuple(asdict(one) for one in asked.prompts)
+    wanted = Upcycle(asked.base, asked.experts, parameters, asked.top, None, told, asked.dtype)
+    check(wanted)
+    _check_output(asked)
     load = load_within(memory or DEFAULT_MEMORY)
     rows = router_rows(parse_ref(asked.base), asked.prompts, method.gate, seed=method.seed, load=load)
-    told = tuple(asdict(one) for one in asked.prompts)
-    return Upcycle(asked.base, asked.experts, parameters, asked.top, rows, told, asked.dtype)
+    return replace(wanted, rows=rows)
 
 
-def _check(asked: _Asked) -> None:
-    """Whether base and experts are of one family, before the base is run."""
+def _check_output(asked: _Asked) -> None:
+    """Whether the mixture is the one that a file names."""
     from solera.checkpoints import open_checkpoint
     from solera.checkpoints.reference import parse_ref
     from solera.methods.moe.upcycle import family_of
 
-    family_of(open_checkpoint(parse_ref(asked.base)))
-    if not 1 <= asked.top <= len(asked.experts):
-        raise BadParameter("`top_k` is not usable.", got=asked.top, want=f"a whole number in [1, {len(asked.experts)}]")
+    made = family_of(open_checkpoint(parse_ref(asked.base))).model_type
+    if asked.output not in (None, made):
+        raise RecipeError("The base becomes another mixture.", where=asked.base, got=made, want=asked.output)
 
 
 def _of_words(names: Sequence[str], base: str | None, prompts: Path | None) -> _Asked:
@@ -126,18 +132,27 @@ def _of_config(path: Path) -> _Asked:
     for name in said:
         if name not in _KEYS:
             raise UnknownName(f"`{name}` is not known.", where=path, fix=nearest(str(name), _KEYS))
-    if said.get("shared_experts") or said.get("architecture") not in _OUTPUTS:
+    if said.get("shared_experts") or said.get("architecture") not in (None, *_OUTPUTS):
         got = "shared_experts" if said.get("shared_experts") else f"architecture {said['architecture']}"
         raise RecipeError("This mixture cannot be made.", where=path, got=got, want="Mixtral or Qwen3-MoE, none shared")
     experts = [_expert(one, path) for one in said["experts"]]
-    prompts = [_of_one({"positive": e.get("positive_prompts", []), "negative": e.get("negative_prompts") or []}, path) for e in experts]  # fmt: skip # noqa: E501
+    prompts = [_of_one({"positive": e.get("positive_prompts") or [], "negative": e.get("negative_prompts") or []}, path) for e in experts]  # fmt: skip # noqa: E501
     parameters = {"gate": said.get("gate_mode", "hidden"), **_common(experts, path)}
     parameters["gate"] = "hidden" if parameters["gate"] == "hidden_last" else parameters["gate"]
-    names = tuple(str(one["source_model"]) for one in experts)
+    top = said.get("experts_per_token", 2)
+    if type(top) is not int:
+        raise BadParameter("`experts_per_token` is not usable.", where=path, got=top, want="a whole number")
+    base, *names = (_text(one, path) for one in (said["base_model"], *(e["source_model"] for e in experts)))
+    output, dtype = _OUTPUTS.get(str(said.get("architecture"))), said.get("dtype")
     return _Asked(
-        str(said["base_model"]), names, tuple(prompts), parameters, int(said.get("experts_per_token", 2)),
-        said.get("dtype"),
+        base, tuple(names), tuple(prompts), parameters, top, None if dtype is None else str(dtype), output,
     )  # fmt: skip
+
+
+def _text(said: Any, path: Path) -> str:
+    if not isinstance(said, str):
+        raise CorruptFile("A model is named by no text.", where=path, got=str(said)[:60], want="a folder or Hub id")
+    return said
 
 
 def _expert(said: Any, path: Path) -> Mapping[str, Any]:
@@ -153,8 +168,8 @@ def _common(experts: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Any]:
     """Noise and scale, which must be the same for all experts here."""
     found = {}
     for name, ours in (("noise_scale", "noise"), ("residual_scale", "residual_scale")):
-        values = {one.get(name) for one in experts}
-        if len(values) > 1:
+        values = [one.get(name) for one in experts]
+        if any(value != values[0] for value in values):
             raise RecipeError("Experts are changed differently.", where=path, got=name, want="one value for all")
         if (value := next(iter(values), None)) is not None:
             found[ours] = value

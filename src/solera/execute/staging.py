@@ -62,8 +62,7 @@ def claimed(target: Path, *, force: bool, keep: Iterable[Path] = ()) -> Iterator
         RunError: it cannot be written; so is every refusal of the system inside the block told.
     """
     staging = Staging.beside(target)
-    _check_target(staging.target, force=force)
-    _check_precious(staging.target, keep)
+    check_target(staging.target, force=force, keep=keep)
     with told(staging.target):
         staging.model.mkdir(parents=True, exist_ok=True)
         handle = os.open(staging.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -90,6 +89,16 @@ def resumable(staging: Staging) -> bool:
         return staging.aside.exists() or staging.journal.read_bytes().count(b"\n") > 1
     except OSError:
         return False
+
+
+def check_target(target: Path, *, force: bool, keep: Iterable[Path] = ()) -> None:
+    """Whether a target could be claimed as things stand, for work that comes before a run; arguments as `claimed`.
+
+    Raises:
+        TargetInUse: it is not empty and `force` is not given; it is no model, or holds what must be kept.
+    """
+    _check_target(target.absolute(), force=force)
+    _check_precious(target.absolute(), keep)
 
 
 def _check_target(target: Path, *, force: bool) -> None:

@@ -129,6 +129,34 @@ def test_prompt_in_parts_under_a_large_budget_is_the_prompt(llama, ids) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("step", [1, 5])
+def test_prompt_in_parts_padded_on_the_left(llama, ids, method, step) -> None:
+    long, short = ids[:, :20], ids[:, 20:29]
+    both = torch.cat([long, torch.nn.functional.pad(short, (11, 0))])
+    mask = torch.ones_like(both)
+    mask[1, :11] = 0
+    places = (mask.cumsum(-1) - 1).clamp(min=0)
+    batch, alone = (solera_cache(llama, budget=8, method=method, slack=0.0) for _ in range(2))
+    for at in range(0, 20, step):
+        part, seen = slice(at, at + step), mask[:, : at + step]
+        out = llama(both[:, part], attention_mask=seen, position_ids=places[:, part], past_key_values=batch).logits
+    for part in (short,) if step > 1 else short.split(1, 1):
+        wanted = llama(part, past_key_values=alone).logits
+    assert batch.layers[0].seen == [20, 9]
+    if step == 1:
+        torch.testing.assert_close(out[1, -1], wanted[0, -1])
+    assert max(batch.physical_lengths) <= 8
+
+
+def test_mask_by_position_is_the_mask_by_name(llama, ids) -> None:
+    mask = torch.ones_like(ids)
+    mask[0, :7] = 0
+    cache = solera_cache(llama, budget=8, method="h2o")
+    llama.model(ids, mask, past_key_values=cache)
+    assert cache.layers[0].seen == [25]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_window_of_the_model_holds(method, ids) -> None:
     """Entries that have left the model's window are not seen, and go first."""
     model = decoder("mistral")
@@ -247,3 +275,16 @@ def test_reset_forgets(llama, ids) -> None:
     cache.reset()
     assert (cache.logical_length, cache.physical_lengths) == (0, (0, 0, 0))
     assert torch.equal(llama(ids, past_key_values=cache).logits, first)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_that_reaches_its_number_while_writing(kind, method, ids) -> None:
+    """A row gives the same whether the others were reduced before it or not."""
+    model = of(kind)
+    batch = torch.cat([ids[:, :20], torch.nn.functional.pad(ids[:, :7], (13, 0))])
+    mask = torch.ones_like(batch)
+    mask[1, :13] = 0
+    _, both = generate(model, batch, solera_cache(model, budget=10, method=method), mask, tokens=8)
+    _, alone = generate(model, ids[:, :7], solera_cache(model, budget=10, method=method), tokens=8)
+    assert_close(both[1], alone[0], atol=2e-4, rtol=2e-4)

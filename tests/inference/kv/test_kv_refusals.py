@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, StaticCache, T5Config, T5ForConditionalGeneration
+from transformers import (
+    BertConfig,
+    BertModel,
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
+    StaticCache,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from solera.errors import BadParameter, CheckpointError, RunError, UnknownName
 from solera.inference.kv import Budget, budgeted, solera_cache
 
-from .conftest import decoder, generate
+from .conftest import SHAPE, decoder, generate
 
 
-@pytest.mark.parametrize("budget", [0.0, -0.5, 1.5, float("nan"), 0, 1, 3, True, "half"])
+@pytest.mark.parametrize("budget", [0.0, -0.5, 1.5, float("nan"), float("inf"), 0, 1, 3, True, "half"])
 def test_budgets(llama, budget) -> None:
     with pytest.raises(BadParameter, match="budget"):
         solera_cache(llama, budget=budget)
@@ -24,7 +32,11 @@ def test_budget_in_percent_says_what_to_write() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"spare": (3,)}, {"observe": 0}, {"slack": 1.0}, {"method": "h2o", "heavy": 2.0}, {"nonsense": 1}]
+    "options",
+    [
+        *({"spare": (3,)}, {"spare": 2}, {"observe": 0}, {"observe": 2.5}, {"slack": 1.0}, {"slack": "none"}),
+        *({"method": "h2o", "heavy": 2.0}, {"nonsense": 1}),
+    ],
 )
 def test_options(llama, options) -> None:
     with pytest.raises(BadParameter):
@@ -42,6 +54,19 @@ def test_padding_on_the_right(llama, ids) -> None:
     with pytest.raises(RunError, match="padded on the right"):
         llama(ids, attention_mask=mask, past_key_values=solera_cache(llama, budget=0.5))
     assert llama.config._attn_implementation == "sdpa"
+
+
+def test_padding_after_a_text_has_begun(llama, ids) -> None:
+    cache = solera_cache(llama, budget=8, method="h2o")
+    llama(ids, past_key_values=cache)
+    with pytest.raises(RunError, match="padded on the right"):
+        llama(ids[:, :1], attention_mask=torch.tensor([[1] * 32 + [0]]), past_key_values=cache)
+
+
+def test_a_budget_of_few_tokens_is_not_advised() -> None:
+    with pytest.raises(BadParameter) as told:
+        Budget(1.5)
+    assert "tokens write" not in str(told.value)
 
 
 def test_masks_of_ones_own(llama, ids) -> None:
@@ -107,3 +132,22 @@ def test_attention_that_gives_no_scores(llama, ids, monkeypatch) -> None:
     monkeypatch.setattr(llama.config, "_attn_implementation_internal", "flex_attention")
     with pytest.raises(RunError, match="flex_attention"):
         llama(ids, past_key_values=cache)
+
+
+def test_a_batch_of_another_size(llama, ids) -> None:
+    cache = solera_cache(llama, budget=8)
+    llama(ids, past_key_values=cache)
+    with pytest.raises(RunError, match="another size"):
+        llama(ids.repeat(2, 1), past_key_values=cache)
+
+
+def test_caches_of_latents_take_no_scores(ids) -> None:
+    ranks = {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 12}
+    experts = {"n_routed_experts": 4, "n_group": 1, "topk_group": 1, "num_experts_per_tok": 2}
+    shape = SHAPE | ranks | experts | {"num_key_value_heads": 4, "moe_intermediate_size": 16, "num_hidden_layers": 2}
+    model = DeepseekV3ForCausalLM(DeepseekV3Config(**shape)).eval()
+    with pytest.raises(CheckpointError, match="does not hold the keys"):
+        model(ids, past_key_values=solera_cache(model, budget=8, method="h2o"))
+    cache = solera_cache(model, budget=8, method="window")
+    model.generate(ids, past_key_values=cache, max_new_tokens=3, do_sample=False)
+    assert max(cache.physical_lengths) <= 8

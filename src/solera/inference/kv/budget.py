@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 
 from solera.errors import BadParameter
 
@@ -49,9 +49,10 @@ class Budget:
 
 
 def _fix(amount: object) -> str:
-    if isinstance(amount, float) and amount > 1:
-        return f"for {amount:g} % write {amount / 100:g}; for {amount:g} tokens write {int(amount)}"
-    return "0.5 holds half of the tokens"
+    if not (isinstance(amount, float) and 1 < amount < inf):
+        return "0.5 holds half of the tokens"
+    tokens = f"; for {amount:g} tokens write {int(amount)}, an int" if amount >= FLOOR else ""
+    return f"for {amount:g} % write {amount / 100:g}{tokens}"
 
 
 def room(capacity: int, slack: float) -> int:

@@ -222,9 +222,11 @@ class Extras:
 
     def __post_init__(self) -> None:
         """Refuse what means nothing."""
-        if self.observe is not None and self.observe < 1:
+        if self.observe is not None and not (isinstance(self.observe, int) and self.observe >= 1):
             raise BadParameter("`observe` is not usable.", got=self.observe, want="1 or more queries, or None for all")
-        if not 0 <= self.slack < 1:
+        if isinstance(self.spare, int):
+            raise BadParameter("`spare` is not usable.", got=self.spare, want="several layers", fix=f"({self.spare},)")
+        if not (isinstance(self.slack, int | float) and 0 <= self.slack < 1):
             raise BadParameter("`slack` is not usable.", got=self.slack, want="a share in [0, 1)")
 
     def indices(self, layers: int) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from inspect import signature
 from typing import Any
 from weakref import WeakKeyDictionary, finalize
 
@@ -55,7 +56,7 @@ def _around(name: str) -> Callable[..., tuple[Tensor, Tensor | None]]:
         arrival = layer.working.arrival
         assert arrival is not None, "a layer is pending in a pass alone"
         mask = attention_mask
-        if _REDUCED.get():
+        if _REDUCED.get() or not layer.whole:
             with layer.working.clock("mask"):
                 mask = logit_mask(layer, arrival, query, additive=name == "eager")
         scaling = options.get("scaling") or query.shape[-1] ** -0.5
@@ -102,13 +103,14 @@ class Attachment:
 
     def _before(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.undo.append(lambda: None)
-        cache = kwargs.get("past_key_values", next((a for a in args if isinstance(a, Cache)), None))
+        given = _by_name(decoder, args, kwargs)
+        cache = given.get("past_key_values")
         if self.inside and cache is not None and not layers_of(cache):
             self.inside[-1](cache)
         layers = layers_of(cache)
         if layers:
-            _begin(layers, args, kwargs)
             self.undo[-1] = self._switched(decoder, layers)
+            _begin(layers, given)
 
     def _switched(self, decoder: nn.Module, layers: dict[int, KVLayer]) -> Callable[[], None]:
         """Name our attention function in the config; gives what takes it back."""
@@ -151,13 +153,17 @@ def attach_for(decoder: nn.Module, owner: object) -> None:
     finalize(owner, attach(decoder).release)
 
 
-def _begin(layers: dict[int, KVLayer], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _by_name(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a forward pass by name, however they were handed over."""
+    return {**dict(zip(signature(decoder.forward).parameters, args, strict=False)), **kwargs} if args else kwargs
+
+
+def _begin(layers: dict[int, KVLayer], given: dict[str, Any]) -> None:
     """Say to the layers which tokens come."""
-    given = [kwargs.get("input_ids"), kwargs.get("inputs_embeds"), *args]
-    tensor = next(t for t in given if isinstance(t, Tensor))
+    tensor = next(t for t in (given.get("input_ids"), given.get("inputs_embeds")) if isinstance(t, Tensor))
     layer = next(iter(layers.values()))
     seen = torch.tensor(layer.seen or [0] * tensor.shape[0], device=tensor.device)
-    arrival = _arrival(kwargs.get("attention_mask"), tensor.shape[1], seen)
+    arrival = _arrival(given.get("attention_mask"), tensor.shape[1], seen)
     for each in layers.values():
         each.working.arrival = arrival
 
@@ -168,17 +174,18 @@ def _arrival(mask: object, tokens: int, seen: Tensor) -> Arrival:
         raise RunError(
             "A cache with a budget makes its own masks.", got=got, want="attention_mask (rows, tokens) or none"
         )
-    if mask is None or tokens == 1:
+    real = None if mask is None else mask[:, -tokens:].bool()
+    if real is None or bool(real.all()):
         places = seen[:, None] + torch.arange(tokens, device=seen.device)
         return Arrival(places.int(), (tokens,) * len(seen), holes=False)
-    real = mask[:, -tokens:].bool()
-    if not bool(real[:, -1].all()):
+    begun = real.any(-1) | (seen > 0)  # of a prompt in parts, the first may be all padding
+    if bool((begun & ~real[:, -1]).any()):
         what = "The batch is padded on the right."
         raise RunError(
             what, got="attention_mask ends in 0", want="padding on the left", fix='tokenizer.padding_side = "left"'
         )
     places = torch.where(real, seen[:, None] + real.cumsum(-1) - 1, EMPTY)
-    return Arrival(places.int(), tuple(real.sum(-1).tolist()), holes=not bool(real.all()))
+    return Arrival(places.int(), tuple(real.sum(-1).tolist()), holes=True)
 
 
 def _end(layers: dict[int, KVLayer], decoder: nn.Module) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import CacheLayerMixin
 
-from solera.errors import RunError
+from solera.errors import CheckpointError, RunError
 from solera.inference.kv.budget import SLACK, Budget, room
 from solera.inference.kv.contract import EMPTY, CacheMethod, Entries, Goal
 from solera.inference.kv.shelf import Shelf
@@ -123,7 +123,7 @@ class KVLayer(CacheLayerMixin):  # type: ignore[misc]
         """Add the tokens of this forward pass; give all entries, the new ones last.
 
         Raises:
-            RunError: the cache belongs to another model.
+            RunError: the cache belongs to another model, or to a batch of another size.
         """
         arrival = self.working.arrival
         if arrival is None:
@@ -132,7 +132,10 @@ class KVLayer(CacheLayerMixin):  # type: ignore[misc]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         assert self.shelf is not None, "made above"
-        if key_states.shape[2] == 1 and not self.whole:
+        if len(key_states) != len(self.seen):
+            got, want = f"{len(key_states)} rows", f"{len(self.seen)}, as before"
+            raise RunError("This cache is of a batch of another size.", got=got, want=want, fix="begin a new cache")
+        if key_states.shape[2] == 1:
             self.reduce(1)
         slots = max(self.capacity(row, 1) for row in range(len(self.seen))) if not self.whole else 0
         self.shelf.append(self._entries(key_states, value_states, arrival.places), slots)
@@ -144,8 +147,16 @@ class KVLayer(CacheLayerMixin):  # type: ignore[misc]
         return self._shown()
 
     def note(self, scores: Tensor | None) -> None:
-        """Add the attention that every entry got in a forward pass, (rows, heads, slots)."""
+        """Add the attention that every entry got in a forward pass, (rows, heads, slots).
+
+        Raises:
+            CheckpointError: attention has other heads than the cache: it holds no keys, but what they are made of.
+        """
         if scores is not None and self.shelf is not None:
+            if scores.shape[1] != (heads := self.shelf.parts["scores"].shape[1]):
+                what = "This architecture's cache does not hold the keys of its attention."
+                got, want = f"{heads} heads in the cache, {scores.shape[1]} in the attention", "a plain cache"
+                raise CheckpointError(what, got=got, want=want, fix="a method that asks for no scores: window")
             self.shelf.parts["scores"][:, :, : self.shelf.filled] += scores
 
     def settle(self) -> None:
@@ -164,7 +175,7 @@ class KVLayer(CacheLayerMixin):  # type: ignore[misc]
         limits = [self.capacity(row, arriving) - arriving for row in rows]
         if all(count <= limit for count, limit in zip(self.counts, limits, strict=True)):
             return
-        if self._fits(limits):
+        if self._fits(arriving):
             return
         keep = [
             c if c <= most else max(1, most - room(most, self.working.slack))
@@ -175,9 +186,10 @@ class KVLayer(CacheLayerMixin):  # type: ignore[misc]
             reduced = self.working.method.reduce(self._in_window(keep), goal)
             self._replace(reduced, max(self.capacity(row, 1) for row in rows))
 
-    def _fits(self, limits: Sequence[int]) -> bool:
+    def _fits(self, arriving: int) -> bool:
         """A whole layer with a window is above its limit only by what has left the window."""
-        plain = self.budget is None or all(limit == self._held(s) for limit, s in zip(limits, self.seen, strict=True))
+        rows = enumerate(self.seen)
+        plain = all(self.capacity(row, arriving) == self._held(seen + arriving) for row, seen in rows)
         return self.whole and self.window is not None and plain
 
     def _in_window(self, keep: Sequence[int]) -> Entries:

@@ -49,7 +49,8 @@ def expert_sites(model: nn.Module, anatomy: Anatomy) -> tuple[Site, ...]:
     routers = {leaf: name for name, leaf in anatomy.routers.items()}
     found = tuple(Site(routers[by_layer[at]], module, by_layer[at]) for at, module in layers.items() if at in by_layer)
     if not found:
-        raise PlanError("The model has no experts.", where=type(model).__name__, want="a mixture of experts")
+        want = "a mixture of experts that is known here, as Mixtral, Qwen-MoE, OLMoE or GLM-4"
+        raise PlanError("No experts are known in this model.", where=type(model).__name__, want=want)
     for site in found:
         _check(model.get_submodule(site.experts), site.experts)
     return found

@@ -54,13 +54,12 @@ def router_rows(
     layers, width = int(opened.config.get("num_hidden_layers", 0)), int(opened.config.get("hidden_size", 0))
     if gate not in PROMPTED:
         return drawn((layers, len(experts), width), seed, uniform=gate == "uniform_random")
-    tokens = [(_ids(base, one.positive), _ids(base, one.negative)) for one in experts]
-    if not all(positive for positive, _ in tokens):
-        lacking = next(k for k, (positive, _) in enumerate(tokens) if not positive)
-        fix = "give --prompts, or --gate random for a model that will be trained"
-        raise BadParameter(
-            "An expert has no prompts.", got=f"expert {lacking + 1}", want=f"prompts for {gate}", fix=fix
-        )
+    for number, one in enumerate(experts, 1):
+        if not one.positive:
+            fix = "give --prompts, or --gate random for a model that will be trained"
+            raise BadParameter("An expert has no prompts.", got=f"expert {number}", want=f"prompts for {gate}", fix=fix)
+    tokenizer = _tokenizer(base)
+    tokens = [(_ids(base, tokenizer, one.positive), _ids(base, tokenizer, one.negative)) for one in experts]
     states = _embeddings(base, layers) if gate == "cheap_embed" else _states(load(base), gate)
     positive = torch.stack([states(ids) for ids, _ in tokens], dim=1)
     zero = torch.zeros(len(positive), positive.shape[-1])
@@ -68,19 +67,21 @@ def router_rows(
     return from_states(positive, negative)
 
 
-def _ids(base: ModelRef, prompts: Sequence[str]) -> list[list[int]]:
-    """Token ids of every prompt, begun as a text begins."""
-    if not prompts:
-        return []
+def _tokenizer(base: ModelRef) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError:
         raise MissingExtra("hf", needed_for="prompts") from None
+    place: dict[str, Any] = {"revision": base.revision or "main", "subfolder": base.subfolder or ""}
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(base.path, revision=base.revision or "main")
+        return AutoTokenizer.from_pretrained(base.path, **place)
     except (OSError, ValueError, KeyError) as error:
-        got = str(error).splitlines()[0]
+        got = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError("The base's tokenizer cannot be read.", where=base, got=got) from None
+
+
+def _ids(base: ModelRef, tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
+    """Token ids of every prompt, begun as a text begins."""
     begin = tokenizer.bos_token or ""
     found = [list(tokenizer(begin + text, add_special_tokens=False).input_ids) for text in prompts]
     if not all(found):

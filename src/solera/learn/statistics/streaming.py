@@ -58,7 +58,11 @@ def load_streamed(ref: ModelRef) -> nn.Module:
             outside[name] = leaves
         else:
             layers.setdefault((leaves[0].stack, leaves[0].layer), {})[name] = leaves
-    _Shelf(model, opened, files, _tied(model, outside, files)).put()
+    twins = _twins(model, outside, files)
+    _Shelf(model, opened, files, {name: leaves for name, leaves in outside.items() if name not in twins}).put()
+    for name, source in twins.items():
+        module, key = _owner(model, name)
+        setattr(module, key, _owned(model, source))
     for held in layers.values():
         shelf = _Shelf(model, opened, files, held)
         module = model.get_submodule(_common(held))
@@ -150,16 +154,11 @@ def _owned(model: nn.Module, name: str) -> Tensor:
     return found
 
 
-def _tied(
-    model: nn.Module, held: Mapping[str, tuple[Leaf, ...]], files: Mapping[str, Leaf]
-) -> dict[str, tuple[Leaf, ...]]:
-    """The same, every name with leaves that a file has: those of a tied one."""
-    found = dict(held)
-    for name, leaves in held.items():
-        if leaves[0].name not in files:
-            same = (o for o in held if _owned(model, o) is _owned(model, name) and held[o][0].name in files)
-            found[name] = next((held[o] for o in same), leaves)
-    return found
+def _twins(model: nn.Module, held: Mapping[str, tuple[Leaf, ...]], files: Mapping[str, Leaf]) -> dict[str, str]:
+    """Tied weights that are in no file -> the one that is."""
+    read = {id(_owned(model, name)): name for name, leaves in held.items() if leaves[0].name in files}
+    lacking = [name for name, leaves in held.items() if leaves[0].name not in files]
+    return {name: read[id(_owned(model, name))] for name in lacking if id(_owned(model, name)) in read}
 
 
 def _common(names: Iterable[str]) -> str:

@@ -101,7 +101,7 @@ def fold(
         [((0,), [1.0]), ((1, 2), [0.6, 0.4])]
     """
     removed_count(len(similarity), remove=count)
-    _check_words(pairs, alpha)
+    check_words(pairs, alpha)
     groups = [Fold((layer,), (1.0,)) for layer in range(len(similarity))]
     merges = []
     for _ in range(count):
@@ -111,7 +111,12 @@ def fold(
     return tuple(groups), tuple(merges)
 
 
-def _check_words(pairs: str, alpha: Alpha) -> None:
+def check_words(pairs: str, alpha: Alpha) -> None:
+    """Whether pairs and share are known words, or a share in [0, 1].
+
+    Raises:
+        BadParameter: they are not.
+    """
     if pairs not in ("similar", "last"):
         raise BadParameter("`pairs` is not usable.", got=pairs, want="similar or last")
     number = isinstance(alpha, int | float) and not isinstance(alpha, bool)

@@ -88,6 +88,8 @@ def described(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], *, whe
     architecture = identify(config, specs)
     leaves = architecture.leaves(specs, config)
     by_layer = _by_layer(leaves)
+    if not by_layer and (said := _present(config, _COUNTS)):
+        raise _unsupported(architecture.name, where, f"{said[0]} in the config, no experts by name in the files")
     if not by_layer:
         fix = "make one of dense models with `solera moe upcycle`"
         raise PlanError(

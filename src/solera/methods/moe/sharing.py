@@ -51,7 +51,7 @@ def _share(module: Any) -> int:
     kept = sorted(set(firsts))
     if len(kept) == len(firsts):
         return 0
-    places = torch.tensor([kept.index(first) for first in firsts])
+    places = torch.tensor([kept.index(first) for first in firsts], device=module.gate_up_proj.device)
     freed = 0
     for weight in _WEIGHTS:
         old = getattr(module, weight)

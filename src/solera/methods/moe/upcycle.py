@@ -28,6 +28,8 @@ PROMPTED = ("hidden", "hidden_avg", "mlp_input", "cheap_embed")
 LIVE = ("hidden", "hidden_avg", "mlp_input")
 """Gates that need the base to run."""
 _MLP = ("mlp.gate", "mlp.up", "mlp.down")
+_TILE = 1 << 18
+"""Elements whose noise is drawn at once: memory stays that of a tile, however large the tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def upcycle(
     gate: Gate = "hidden",
     noise: Annotated[float, Range(0)] = 0.0,
     residual_scale: Positive = 1.0,
-    seed: Annotated[int, Range(0)] = 0,
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0,
 ) -> Upcycling:
     """Make a mixture of experts: the base's attention, norms and embeddings; one expert from each model's MLPs.
 
@@ -233,7 +235,7 @@ def _router(rows: Tensor, natural: DType) -> Source:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Changed:
-    """A tensor with noise added, times a factor; noise hangs on seed and name alone."""
+    """A tensor with noise added, times a factor; noise hangs on seed, name and place alone."""
 
     name: str
     source: Source
@@ -252,18 +254,25 @@ class Changed:
         return self.source.natural
 
     def read(self, reader: ByteReader, start: int, stop: int) -> Tensor:
-        """(values + noise) * scale, rounded once; the whole noise is drawn, whatever slice is asked."""
+        """(values + noise) * scale, rounded once; noise is the same whatever slice is asked."""
+        import torch
+
+        values = self.source.read(reader, start, stop)
+        total = values.to(torch.float32, copy=True)
+        for first in range(start - start % _TILE, stop if self.noise else start, _TILE):
+            low, high = max(first, start), min(first + _TILE, stop)
+            total[low - start : high - start] += self.noise * self._drawn(first // _TILE)[low - first : high - first]
+        return (total * self.scale).to(values.dtype)
+
+    def _drawn(self, tile: int) -> Tensor:
+        """Normal draws of one tile: all of it, as a part would be drawn otherwise."""
         import torch
 
         from solera.checkpoints.identity import hasher
 
-        values = self.source.read(reader, start, stop)
-        total = values.to(torch.float32)
-        if self.noise:
-            key = hasher().update(f"{self.seed} {self.name}".encode()).digest()[:7]
-            draw = torch.Generator().manual_seed(int.from_bytes(key, "little"))
-            total = total + self.noise * torch.randn(self.spec.numel, generator=draw)[start:stop]
-        return (total * self.scale).to(values.dtype)
+        key = hasher().update(f"{self.seed} {self.name} {tile}".encode()).digest()[:7]
+        draw = torch.Generator().manual_seed(int.from_bytes(key, "little"))
+        return torch.randn(_TILE, generator=draw)
 
     def cost_bytes(self, start: int, stop: int) -> int:
         """As the source."""
