@@ -79,7 +79,15 @@ def _collector_resting() -> Iterator[None]:
         yield
     finally:
         if on:
+            _settle()
             gc.enable()
+
+
+def _settle() -> None:
+    """Put what was made among the old values, so that it is not searched right after; frozen ones stay as they are."""
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()
 
 
 def _make(recipe: Recipe, memory: int | None, threads: int | None, opener: Opener) -> Plan:
@@ -175,26 +183,30 @@ def _provenance(
 ) -> tuple[tuple[str, str, str, str], ...]:
     """(model, tensor, status, reason) for every input tensor that does not take part."""
     used = _used(outputs)
+    unused: dict[tuple[int, ...], list[str]] = {}  # of models that agree in leaves and in what is read of them
     rows: list[tuple[str, str, str, str]] = []
     for table in opened.values():
-        taken = used.get(table.label, set())
-        left = [leaf.tensor for leaf in table.own_leaves() if leaf.tensor not in taken]
-        rows += [(table.label, name, "refused", "not part of the output") for name in left]
+        taken = used.get(table.label, [])
+        key = (id(table.places), *map(id, taken))
+        if key not in unused:
+            names = set().union(*taken)
+            unused[key] = [leaf.tensor for leaf in table.own_leaves() if leaf.tensor not in names]
+        rows += [(table.label, name, "refused", "not part of the output") for name in unused[key]]
         rows += [(table.label, name, "consumed", why) for name, why in table.checkpoint.consumed.items()]
     return tuple(dict.fromkeys(rows))
 
 
-def _used(outputs: Iterable[OutputTensor]) -> dict[str, set[str]]:
-    """Model -> its file tensors that the output reads."""
+def _used(outputs: Iterable[OutputTensor]) -> dict[str, list[set[str]]]:
+    """Model -> its file tensors that the output reads, in sets that models share where they are read alike."""
     groups: dict[tuple[str, ...], set[str]] = {}
     for tensor in outputs:
         for part in tensor.parts:
             for labels, name in names_of(part.expr):
                 groups.setdefault(labels, set()).add(name)
-    used: dict[str, set[str]] = {}
+    used: dict[str, list[set[str]]] = {}
     for labels, names in groups.items():
-        for label in labels:
-            used.setdefault(label, set()).update(names)
+        for label in dict.fromkeys(labels):
+            used.setdefault(label, []).append(names)
     return used
 
 
