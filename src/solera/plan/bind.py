@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from solera import registry
@@ -21,7 +21,7 @@ from solera.registry.values import Described
 COPY = "copy"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scope:
     """Where a leaf's settings are looked up: per operand first, then outwards.
 
@@ -32,6 +32,11 @@ class Scope:
     operands: tuple[Settings, ...]
     outer: tuple[Settings, ...]
     position: float
+
+    @cached_property
+    def key(self) -> tuple[int, ...]:
+        """The settings by identity: equal for scopes that differ in position alone."""
+        return tuple(map(id, (*self.operands, *self.outer)))
 
 
 def matches(match: Match, leaf: Leaf) -> bool:

@@ -37,7 +37,7 @@ def kinds_of(expr: Expr) -> Iterator[tuple[Read, int]]:
     if expr.base is not None:
         yield from kinds_of(expr.base)
     if isinstance(expr.operands, Twins):
-        yield expr.operands.first, len(expr.operands)
+        yield expr.operands.like, len(expr.operands)
         return
     for part in expr.operands:
         yield from kinds_of(part)
@@ -51,7 +51,7 @@ def names_of(expr: Expr) -> Iterator[tuple[tuple[str, ...], str]]:
     if expr.base is not None:
         yield from names_of(expr.base)
     if isinstance(expr.operands, Twins):
-        yield expr.operands.kin.labels, expr.operands.first.name
+        yield expr.operands.kin.labels, expr.operands.like.name
         return
     for part in expr.operands:
         yield from names_of(part)
