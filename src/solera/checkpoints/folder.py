@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from typing import Any
 from solera.checkpoints.contract import ByteReader, Limits, Source
 from solera.checkpoints.file_table import FileTable, Layout, laid_out, moved
 from solera.checkpoints.header import Header
+from solera.checkpoints.identity import hasher
 from solera.checkpoints.ranges import FileRange
 from solera.checkpoints.safetensors_file import read_header
 from solera.checkpoints.selection import Selection, is_side_file, refuse_gguf
@@ -92,7 +92,7 @@ def read_index(folder: Path, name: str, limits: Limits) -> dict[str, str]:
     """
     path = path_inside(folder, name)
     text = read_limited(path, limits.json_bytes, what="The index")
-    digest = hashlib.sha256(text).digest()
+    digest = hasher().update(text).digest()
     known = _MAPS.get(digest)
     if known is None:
         while len(_MAPS) >= _KEPT:

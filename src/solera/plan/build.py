@@ -17,7 +17,7 @@ from solera.errors import Fault, PlanError, SoleraError
 from solera.plan.arithmetic import input_cast
 from solera.plan.chains import work_of
 from solera.plan.cost import DEFAULT_MEMORY, MIB, cost_of, shape_for
-from solera.plan.expressions import names_of, tasks_of
+from solera.plan.expressions import calls_of, names_of, tasks_of
 from solera.plan.models import Describer, ModelTable, Opener, merging, references, table_of
 from solera.plan.nodes import Builder
 from solera.plan.outputs import outputs_of
@@ -164,7 +164,9 @@ def population_stages(outputs: Iterable[OutputTensor]) -> tuple[PopulationStage,
                 if key not in groups:
                     groups[key] = populations.setdefault(task.population, {})
                 groups[key].setdefault(id(task), task)
-    ordered = sorted(populations.items(), key=lambda kv: max(_depth(t) for t in kv[1].values()))
+    ordered = list(populations.items())
+    if len(ordered) > 1:
+        ordered.sort(key=lambda kv: max(_depth(t) for t in kv[1].values()))
     return tuple(stage for key, tasks in ordered for stage in _stages_of(key, tuple(tasks.values())))
 
 
@@ -243,7 +245,6 @@ def _digest(
     statistics: Mapping[str, str],
 ) -> str:
     """What the result depends on: recipe, inputs, numerics, method versions. Threads and memory are left out."""
-    calls = set({id(t.call): t.call for o in outputs for p in o.parts for t in tasks_of(p.expr)}.values())
     text = json.dumps(
         {
             "numerics": NUMERICS,
@@ -251,7 +252,7 @@ def _digest(
             "recipe": recipe_digest(recipe),
             "inputs": {str(ref): t.checkpoint.weak_id for ref, t in opened.items()},
             "outputs": [[o.name, o.dtype.value, list(o.shape)] for o in outputs],
-            "calls": sorted(repr(c) for c in calls),
+            "calls": sorted(repr(call) for call in calls_of(outputs)),
             **({"statistics": dict(statistics)} if statistics else {}),
         },
         sort_keys=True,

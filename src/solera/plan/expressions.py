@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
-from solera.plan.tasks import Expr, LeafTask, Read, Twins
+from solera.plan.tasks import Call, Expr, LeafTask, OutputTensor, Read, Twins
 
 
 def tasks_of(expr: Expr) -> Iterator[LeafTask]:
@@ -18,6 +19,16 @@ def tasks_of(expr: Expr) -> Iterator[LeafTask]:
         for child in expr.children():
             yield from tasks_of(child)
         yield expr
+
+
+def calls_of(outputs: Iterable[OutputTensor]) -> Counter[Call]:
+    """The distinct calls of a plan, in order, with the number of tasks of each."""
+    seen = [task.call for tensor in outputs for part in tensor.parts for task in tasks_of(part.expr)]
+    known = dict(zip(map(id, seen), seen, strict=True))  # most are one object, and hashing it takes longer
+    calls: Counter[Call] = Counter()
+    for key, count in Counter(map(id, seen)).items():
+        calls[known[key]] += count
+    return calls
 
 
 def reads_of(expr: Expr) -> Iterator[Read]:
