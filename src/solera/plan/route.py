@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from solera.arch.values import Leaf
 from solera.errors import PlanError
@@ -15,8 +16,7 @@ from solera.recipe.values import Merge, Operand, Settings, Slice
 from solera.types import ModelRef
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class Source(NamedTuple):
     """One operand's contribution to a leaf: the table and the row (None: the model lacks the leaf)."""
 
     table: ModelTable
@@ -24,8 +24,7 @@ class Source:
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Route:
+class Route(NamedTuple):
     """Everything that decides one output leaf.
 
     `kin` is set where all operands and the base are twins of the layout: no operand is looked up for every leaf then,
