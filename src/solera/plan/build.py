@@ -23,7 +23,6 @@ from solera.plan.nodes import Builder
 from solera.plan.outputs import outputs_of
 from solera.plan.side import side_of
 from solera.plan.tasks import Call, Cost, LeafTask, OutputTensor, Plan, PopulationStage
-from solera.plan.vocabulary import adapted
 from solera.recipe import digest as recipe_digest
 from solera.recipe.values import Recipe
 from solera.types import ModelRef, Scope
@@ -92,7 +91,11 @@ def _settle() -> None:
 
 def _make(recipe: Recipe, memory: int | None, threads: int | None, opener: Opener) -> Plan:
     opened = _opened(recipe, opener)
-    opened, vocabulary = adapted(recipe, opened, merging(recipe))
+    vocabulary = None
+    if recipe.tokenizer is not None:
+        from solera.plan.vocabulary import adapted
+
+        opened, vocabulary = adapted(recipe, opened, merging(recipe))
     builder = Builder(recipe, opened)
     table = builder.merge(recipe.merge, ())
     if builder.faults:
