@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-
 _GARBAGE = 50_000
-"""New objects before a search for garbage. Imports make that many and keep them: searching took a tenth of the start."""
+"""New objects before a search for garbage: imports make that many and keep them, and searching slows the start."""
 
 
 def main() -> None:

@@ -10,8 +10,7 @@ from solera import registry
 from solera.arch import compatible
 from solera.errors import Fault, PlanError, nearest
 from solera.plan.arithmetic import in_storage_type
-from solera.plan.bind import COPY, call_for, is_constant, matches
-from solera.plan.chains import statistics_of, takes_weights
+from solera.plan.bind import COPY, Bound, bound, is_constant, matches
 from solera.plan.crop import cropped
 from solera.plan.layers import layer_counts, reshaped
 from solera.plan.mapping import MapCount, mapped
@@ -22,15 +21,6 @@ from solera.plan.statistics import Shelf, asked
 from solera.plan.tasks import Call, LeafTask, Measured, Read, Twins
 from solera.recipe.values import Merge, Operand, Recipe, Settings
 from solera.types import ModelRef, TensorSpec
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Bound:
-    """A call, and what is asked of it for every leaf: whether it works on weights, the statistics that it needs."""
-
-    call: Call
-    on_weights: bool = False
-    statistics: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -123,8 +113,8 @@ class Builder:
         route = self._aligned(node, route)
         if not self._complete(node, route):
             return replace(route.layout, leaf=leaf, status="copied")
-        bound = self._bind(node, route)
-        call = bound.call
+        use = self._bind(node, route)
+        call = use.call
         if call.method == COPY:
             row = route.base.row if route.base else None
             return replace(row or route.layout, leaf=leaf, status="copied", alias=None)
@@ -132,7 +122,7 @@ class Builder:
             row = route.first_row()
             return replace(row or route.layout, leaf=leaf, status="copied", alias=_alias(route))
         population = f"{identity.key}/{leaf.name}" if self.recipe.population == "tensor" else identity.key
-        task = in_storage_type(self.recipe, _task(identity, population, bound, route, self._measured(node, bound, route)))
+        task = in_storage_type(self.recipe, _task(identity, population, use, route, self._measured(node, use, route)))
         return Row(leaf, task, "merged", identity.label, alias=_alias(route))
 
     def _bind(self, node: Merge, route: Route) -> Bound:
@@ -140,14 +130,14 @@ class Builder:
         scope = route.scope
         key = (id(node), scope.key)
         if key not in self._bound:
-            self._bound[key] = _bound(node, route) if is_constant(node, scope) else None
-        return self._bound[key] or _bound(node, route)
+            self._bound[key] = bound(node, route.leaf, scope) if is_constant(node, scope) else None
+        return self._bound[key] or bound(node, route.leaf, scope)
 
-    def _measured(self, node: Merge, bound: Bound, route: Route) -> tuple[Measured, ...]:
+    def _measured(self, node: Merge, use: Bound, route: Route) -> tuple[Measured, ...]:
         """The statistics that a call asks for, of one leaf; faults are collected."""
-        if not bound.statistics:
+        if not use.statistics:
             return ()
-        found = self.shelf.of(asked(node, bound.call, route, self.table), bound.statistics)
+        found = self.shelf.of(asked(node, use.call, route, self.table), use.statistics)
         self.faults += self.shelf.taken_faults()
         return found
 
@@ -180,11 +170,6 @@ class Builder:
             self.faults.append(misshapen(node, route, shapes))
             return False
         return True
-
-
-def _bound(node: Merge, route: Route) -> Bound:
-    call = call_for(node, route.leaf, route.scope)
-    return Bound(call) if call.method == COPY else Bound(call, takes_weights(call), statistics_of(call))
 
 
 def _is_kept(node: Merge, route: Route) -> bool:
@@ -257,10 +242,8 @@ def _identity(node: Merge, builder: Builder) -> _Identity:
     )
 
 
-def _task(
-    identity: _Identity, population: str, bound: Bound, route: Route, measured: tuple[Measured, ...]
-) -> LeafTask:
-    delta = route.base is not None and not bound.on_weights
+def _task(identity: _Identity, population: str, use: Bound, route: Route, measured: tuple[Measured, ...]) -> LeafTask:
+    delta = route.base is not None and not use.on_weights
     leaf = route.leaf
     kin, like = route.kin, route.layout if route.kin else route.sources[0].row
     ids = kin.ids if kin else with_ordinals([s.table.label for s in route.sources])
@@ -269,7 +252,7 @@ def _task(
         node=population,
         leaf=leaf.name,
         shape=like.leaf.shape if like else leaf.shape,
-        call=bound.call,
+        call=use.call,
         operands=twins or tuple(s.row.expr for s in route.sources if s.row),
         models=ids,
         base=route.base.row.expr if route.base and route.base.row else None,

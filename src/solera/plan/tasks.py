@@ -62,10 +62,10 @@ class Kin:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Twins(Sequence["Read"]):
-    """One leaf of several models whose files are laid out alike: `like` is read from any of them, the reads are made
-    when asked for.
+    """One leaf of several models whose files are laid out alike: the reads are made when asked for.
 
-    So a plan grows with the number of tensors, and not with the number of models.
+    `like` is the read of a model of the same layout, which need not be among them. So a plan grows with the number of
+    tensors, and not with the number of models.
     """
 
     like: Read
