@@ -44,7 +44,7 @@ class DType(StrEnum):
     @property
     def is_float(self) -> bool:
         """Whether the type is a floating-point type (mergeable)."""
-        return self.value[0] in "FB" and self is not DType.BOOL
+        return self in _FLOATS
 
     @property
     def torch_name(self) -> str:
@@ -85,6 +85,7 @@ _ITEMSIZE = {
     d: 1 if d in (DType.BOOL, DType.F8_E4M3, DType.F8_E5M2) else int("".join(filter(str.isdigit, d.value))) // 8
     for d in DType
 }
+_FLOATS = frozenset(d for d in DType if d.value[0] in "FB" and d is not DType.BOOL)
 _BY_NAME = {
     **{name: d for d, name in _TORCH_NAME.items()},
     **{d.value.lower(): d for d in DType},

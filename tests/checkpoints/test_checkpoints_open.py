@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from solera.checkpoints import FileReader, download_size, memory_checkpoint, open_checkpoint, parse_ref
-from solera.errors import CheckpointError, CorruptFile, MissingTensor, NotFound
+from solera.errors import CheckpointError, CorruptFile, MissingTensor, NotFound, UnsafeFile
 from solera.types import DType, LoraRef, ModelRef
 
 TENSORS = {
@@ -125,6 +125,25 @@ def test_sharded_torch_files(tmp_path):
     index = {"weight_map": {"x": names[0], "y": names[1]}}
     (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
     _assert_equal(_values(open_checkpoint(tmp_path)), {"x": torch.ones(2), "y": torch.ones(3)})
+
+
+def test_models_with_one_index_have_their_own_files(tmp_path):
+    first, second = _sharded(tmp_path / "a"), _sharded(tmp_path / "b")
+    safetensors.torch.save_file({"y": torch.zeros(3)}, second / "model-00002-of-00002.safetensors")
+    one, two = open_checkpoint(first), open_checkpoint(second)
+    assert _values(one)["y"].sum() == 3
+    assert _values(two)["y"].sum() == 0
+    assert one.nbytes == two.nbytes == sum(source.spec.nbytes for source in two.table.values())
+
+
+def test_a_known_index_is_held_to_each_folder(tmp_path):
+    first, second = _sharded(tmp_path / "a"), _sharded(tmp_path / "b")
+    open_checkpoint(first)
+    shard = second / "model-00002-of-00002.safetensors"
+    shard.unlink()
+    shard.symlink_to(first / shard.name)
+    with pytest.raises(UnsafeFile, match="leads out"):
+        open_checkpoint(second)
 
 
 def test_weak_id_changes_with_the_files(tmp_path):

@@ -1,12 +1,15 @@
 """Models whose files are laid out alike share their plan; it says the same as one made model by model."""
 
+import gc
+from collections import Counter
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 import solera
 from solera.plan import models as plan_models
-from solera.plan.expressions import kinds_of, names_of, reads_of
+from solera.plan.expressions import calls_of, kinds_of, names_of, reads_of
 from solera.plan.tasks import LeafTask, Twins
 from solera.recipe import parse
 
@@ -54,6 +57,33 @@ def test_twins_say_what_separate_reads_say(models, monkeypatch):
         assert [said(r) for r in reads_of(one)] == [said(r) for r in reads_of(other)]
         assert sum(n for _, n in kinds_of(one)) == len(list(reads_of(other)))
         assert {(m, n) for labels, n in names_of(one) for m in labels} == {(r.model, r.name) for r in reads_of(other)}
+
+
+def test_operands_are_read_from_their_own_models(models):
+    made = tasks(solera.plan(parse(TEXT.format(**models))))
+    assert {tuple(read.model for read in task.operands) for task in made} == {
+        (str(models["e0"]), str(models["e1"]), str(models["e0"]))
+    }
+    assert all(read.source.path.startswith(read.model) for task in made for read in task.operands)
+
+
+def test_calls_are_counted_once_each(models):
+    ruled = TEXT + "rules: [{{match: {{role: mlp}}, parameters: {{density: 0.25}}}}]\n"
+    for text, distinct in ((TEXT, 1), (ruled, 2)):
+        made = solera.plan(parse(text.format(**models)))
+        assert calls_of(made.outputs) == Counter(task.call for task in tasks(made))
+        assert len(calls_of(made.outputs)) == distinct
+
+
+def test_planning_leaves_the_collector_as_it_was(models):
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    try:
+        solera.plan(parse(TEXT.format(**models)))
+        assert gc.isenabled()
+        assert gc.get_freeze_count() >= frozen - 1000  # what is frozen may still be freed
+    finally:
+        gc.unfreeze()
 
 
 def said(read):

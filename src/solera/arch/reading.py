@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from solera.arch.blueprint import Blueprint, Rename, Rule
 from solera.arch.trie import NUMBER, Node, fill, find, template
@@ -16,8 +17,7 @@ BUFFERS = frozenset({"inv_freq", "position_ids", "masked_bias", "num_batches_tra
 _NOTHING = Rule()
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(NamedTuple):
     """Where a name lies: canonical name, rule, layer and expert numbers, and the segments below the rule's module."""
 
     name: str

@@ -8,15 +8,12 @@ segment is preferred to a wildcard.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 NUMBER = "#"
-_NUMBERS = re.compile(r"(?<![^.])\d+(?![^.])")
-"""Whole segments of decimal digits."""
 _CAPTURES = ("{layer}", "{expert}")
 Captured = tuple[tuple[str, int], ...]
 """("layer" or "expert", position of its segment) pairs."""
@@ -46,7 +43,9 @@ def template(name: str) -> tuple[str, tuple[str, ...]]:
         >>> template("h.7.attn.weight")
         ('h.#.attn.weight', ('7',))
     """
-    return _NUMBERS.sub(NUMBER, name), tuple(_NUMBERS.findall(name))
+    segments = name.split(".")
+    numbers = tuple([s for s in segments if s.isdecimal()])
+    return ".".join([NUMBER if s.isdecimal() else s for s in segments]) if numbers else name, numbers
 
 
 def fill(pattern: str, numbers: Iterable[str]) -> str:

@@ -95,7 +95,8 @@ class Checkpoint:
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors as stored."""
-        return sum(s.cost_bytes(0, s.spec.numel) for s in self.table.values())
+        known: int | None = getattr(self.table, "nbytes", None)
+        return sum(s.cost_bytes(0, s.spec.numel) for s in self.table.values()) if known is None else known
 
 
 @dataclass(frozen=True, slots=True)

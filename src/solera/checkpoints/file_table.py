@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from solera.checkpoints.contract import Source
 from solera.checkpoints.ranges import FileRange
@@ -56,6 +57,17 @@ class FileTable(Mapping[str, Source]):
     def specs(self) -> Mapping[str, TensorSpec]:
         """Type and shape by name; one mapping for all models of the layout."""
         return self.layout.specs
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return _bytes_of(self.layout)
+
+
+@lru_cache(maxsize=8)
+def _bytes_of(layout: Layout) -> int:
+    """Summed once for all models of a layout."""
+    return sum(spec.nbytes for spec in layout.specs.values())
 
 
 def laid_out(places: Mapping[str, FileRange], files: Sequence[str]) -> FileTable:

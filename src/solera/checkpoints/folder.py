@@ -10,10 +10,11 @@ from typing import Any
 from solera.checkpoints.contract import ByteReader, Limits, Source
 from solera.checkpoints.file_table import FileTable, Layout, laid_out, moved
 from solera.checkpoints.header import Header
+from solera.checkpoints.identity import hasher
 from solera.checkpoints.ranges import FileRange
 from solera.checkpoints.safetensors_file import read_header
 from solera.checkpoints.selection import Selection, is_side_file, refuse_gguf
-from solera.checkpoints.strict_json import read_object
+from solera.checkpoints.strict_json import parse_object, read_limited, read_object
 from solera.errors import CheckpointError, CorruptFile, MissingTensor, NotFound, UnsafeFile
 
 _MAX_FILES = 20_000
@@ -46,7 +47,7 @@ def indexed_once(
         return _by_index(headers, weight_map, index)
     files, key = [header.path for header in headers.values()], tuple(table.layout for table in shards)
     known = _RECENT.get(key)
-    if known is None or known[0] != weight_map:
+    if known is None or (known[0] is not weight_map and known[0] != weight_map):
         while len(_RECENT) >= _KEPT:
             _RECENT.pop(next(iter(_RECENT)), None)
         table, consumed = _by_index(headers, weight_map, index)
@@ -90,11 +91,26 @@ def read_index(folder: Path, name: str, limits: Limits) -> dict[str, str]:
         CorruptFile: no map of strings to strings. UnsafeFile: a file name that leaves the folder.
     """
     path = path_inside(folder, name)
-    weight_map = read_object(path, limits.json_bytes, what="The index", strict=True).get("weight_map")
+    text = read_limited(path, limits.json_bytes, what="The index")
+    digest = hasher().update(text).digest()
+    known = _MAPS.get(digest)
+    if known is None:
+        while len(_MAPS) >= _KEPT:
+            _MAPS.pop(next(iter(_MAPS)), None)
+        known = _MAPS[digest] = _weight_map(text, path)
+    for file in set(known.values()):
+        path_inside(folder, file)
+    return known
+
+
+_MAPS: dict[bytes, dict[str, str]] = {}
+"""Weight maps by the digest of their index: fine-tunes of one model share theirs."""
+
+
+def _weight_map(text: bytes, path: Path) -> dict[str, str]:
+    weight_map = parse_object(text, where=str(path), what="The index").get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
         raise CorruptFile("The index has no `weight_map` from tensor names to file names.", where=str(path))
-    for file in set(weight_map.values()):
-        path_inside(folder, file)
     return weight_map
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +19,7 @@ from solera.errors import CheckpointError, CorruptFile, UnsafeFile
 from solera.types import DType, TensorSpec
 
 PREFIX = 8
+_DTYPES = {dtype.value: dtype for dtype in DType}
 _MAX_DIMENSIONS = 64
 _MAX_BYTES = 2**63 - 1
 # Codes of the format that no method here can compute with.
@@ -105,7 +107,7 @@ def parse_header(
     metadata = _metadata(rows.pop("__metadata__", {}), path)
     if len(rows) > limits.tensors:
         raise UnsafeFile("The file has too many tensors.", where=path, got=len(rows), want=f"{limits.tensors} at most")
-    spans = sorted((_span(name, row, path), name) for name, row in rows.items())
+    spans = sorted([(_span(name, row, path), name) for name, row in rows.items()])
     _check_cover([span for span, _ in spans], data_bytes, path)
     first = PREFIX + len(text)
     return metadata, {
@@ -121,27 +123,33 @@ def _metadata(value: Any, path: str) -> dict[str, str]:
 
 def _span(name: str, row: Any, path: str) -> tuple[int, int]:
     span = row.get("data_offsets") if isinstance(row, dict) else None
-    if not isinstance(span, list) or len(span) != 2 or not all(_is_size(x) for x in span) or span[0] > span[1]:
+    if not isinstance(span, list) or len(span) != 2 or not _are_sizes(span) or span[0] > span[1]:
         raise _lying(name, path, "data_offsets", span, "[begin, end] with 0 <= begin <= end")
     return span[0], span[1]
 
 
 def _spec(name: str, row: Mapping[str, Any], span: tuple[int, int], path: str) -> TensorSpec:
-    if row.keys() != {"dtype", "shape", "data_offsets"}:
+    if row.keys() != _KEYS:
         raise _lying(name, path, "keys", sorted(row), "dtype, shape, data_offsets")
     dtype, shape = _dtype(name, row["dtype"], path), row["shape"]
-    if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(_is_size(n) for n in shape):
+    if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not _are_sizes(shape):
         raise _lying(name, path, "shape", shape, f"at most {_MAX_DIMENSIONS} sizes")
     if math.prod(shape) * dtype.itemsize != span[1] - span[0]:
         raise _lying(
             name, path, "shape", f"{shape} of {dtype} in {span[1] - span[0]} bytes", "shape x item size = bytes"
         )
-    return TensorSpec(dtype, tuple(shape))
+    return _shared_spec(dtype, tuple(shape))
+
+
+_KEYS = frozenset({"dtype", "shape", "data_offsets"})
+_shared_spec = lru_cache(maxsize=4096)(TensorSpec)
+"""One spec for the many tensors of a type and shape."""
 
 
 def _dtype(name: str, code: Any, path: str) -> DType:
-    if code in DType.__members__.values():
-        return DType(code)
+    found = _DTYPES.get(code) if isinstance(code, str) else None
+    if found is not None:
+        return found
     if isinstance(code, str) and code in _FOREIGN:
         raise CheckpointError(
             f"Tensors of type {code} cannot be merged.",
@@ -173,8 +181,11 @@ def _check_cover(spans: list[tuple[int, int]], data_bytes: int, path: str) -> No
             )
 
 
-def _is_size(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= _MAX_BYTES
+def _are_sizes(values: Iterable[Any]) -> bool:
+    for value in values:  # noqa: SIM110 - asked twice for every tensor: a generator takes half as long again
+        if type(value) is not int or not 0 <= value <= _MAX_BYTES:
+            return False
+    return True
 
 
 def _lying(name: str, path: str, field_: str, got: Any, want: str) -> CorruptFile:

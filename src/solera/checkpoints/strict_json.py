@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,10 @@ def read_limited(path: Path, limit: int, *, what: str) -> bytes:
     """Bytes of a file that must not be larger than `limit`."""
     try:
         with path.open("rb") as file:
-            data = file.read(limit + 1)
+            expected = min(os.fstat(file.fileno()).st_size, limit) + 1
+            data = file.read(expected)
+            if len(data) == expected:  # more than it said
+                data += file.read(limit + 1 - expected)
     except OSError as error:
         raise cannot_read(str(path), error) from None
     if len(data) > limit:

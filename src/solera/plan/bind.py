@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from solera import registry
 from solera.arch.values import Leaf
 from solera.errors import BadParameter
+from solera.plan.chains import statistics_of, takes_weights
 from solera.plan.tasks import Call
 from solera.recipe.settings import resolve
 from solera.recipe.step_words import Kind, labels, words_for
@@ -21,7 +22,7 @@ from solera.registry.values import Described
 COPY = "copy"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scope:
     """Where a leaf's settings are looked up: per operand first, then outwards.
 
@@ -32,6 +33,20 @@ class Scope:
     operands: tuple[Settings, ...]
     outer: tuple[Settings, ...]
     position: float
+
+    @cached_property
+    def key(self) -> tuple[int, ...]:
+        """The settings by identity: equal for scopes that differ in position alone."""
+        return tuple(map(id, (*self.operands, *self.outer)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound:
+    """A call, and what is asked of it for every leaf: whether it works on weights, the statistics that it needs."""
+
+    call: Call
+    on_weights: bool = False
+    statistics: tuple[str, ...] = ()
 
 
 def matches(match: Match, leaf: Leaf) -> bool:
@@ -55,6 +70,16 @@ def is_constant(node: Merge, scope: Scope) -> bool:
     inline = (use.parameters for use in (*node.steps, *node.wrap))
     settings = (value for level in (*scope.operands, *scope.outer, *inline) for value in level.values())
     return not node.rules and not any(isinstance(value, (Gradient, Cases)) for value in settings)
+
+
+def bound(node: Merge, leaf: Leaf, scope: Scope) -> Bound:
+    """`call_for`, with what is asked of the call.
+
+    Raises:
+        BadParameter: a required parameter has no value here.
+    """
+    call = call_for(node, leaf, scope)
+    return Bound(call) if call.method == COPY else Bound(call, takes_weights(call), statistics_of(call))
 
 
 def call_for(node: Merge, leaf: Leaf, scope: Scope) -> Call:

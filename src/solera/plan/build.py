@@ -17,13 +17,12 @@ from solera.errors import Fault, PlanError, SoleraError
 from solera.plan.arithmetic import input_cast
 from solera.plan.chains import work_of
 from solera.plan.cost import DEFAULT_MEMORY, MIB, cost_of, shape_for
-from solera.plan.expressions import names_of, tasks_of
+from solera.plan.expressions import calls_of, names_of, tasks_of
 from solera.plan.models import Describer, ModelTable, Opener, merging, references, table_of
 from solera.plan.nodes import Builder
 from solera.plan.outputs import outputs_of
 from solera.plan.side import side_of
 from solera.plan.tasks import Call, Cost, LeafTask, OutputTensor, Plan, PopulationStage
-from solera.plan.vocabulary import adapted
 from solera.recipe import digest as recipe_digest
 from solera.recipe.values import Recipe
 from solera.types import ModelRef, Scope
@@ -79,12 +78,24 @@ def _collector_resting() -> Iterator[None]:
         yield
     finally:
         if on:
+            _settle()
             gc.enable()
+
+
+def _settle() -> None:
+    """Put what was made among the old values, so that it is not searched right after; frozen ones stay as they are."""
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()
 
 
 def _make(recipe: Recipe, memory: int | None, threads: int | None, opener: Opener) -> Plan:
     opened = _opened(recipe, opener)
-    opened, vocabulary = adapted(recipe, opened, merging(recipe))
+    vocabulary = None
+    if recipe.tokenizer is not None:
+        from solera.plan.vocabulary import adapted
+
+        opened, vocabulary = adapted(recipe, opened, merging(recipe))
     builder = Builder(recipe, opened)
     table = builder.merge(recipe.merge, ())
     if builder.faults:
@@ -156,7 +167,9 @@ def population_stages(outputs: Iterable[OutputTensor]) -> tuple[PopulationStage,
                 if key not in groups:
                     groups[key] = populations.setdefault(task.population, {})
                 groups[key].setdefault(id(task), task)
-    ordered = sorted(populations.items(), key=lambda kv: max(_depth(t) for t in kv[1].values()))
+    ordered = list(populations.items())
+    if len(ordered) > 1:
+        ordered.sort(key=lambda kv: max(_depth(t) for t in kv[1].values()))
     return tuple(stage for key, tasks in ordered for stage in _stages_of(key, tuple(tasks.values())))
 
 
@@ -175,26 +188,30 @@ def _provenance(
 ) -> tuple[tuple[str, str, str, str], ...]:
     """(model, tensor, status, reason) for every input tensor that does not take part."""
     used = _used(outputs)
+    unused: dict[tuple[int, ...], list[str]] = {}  # of models that agree in leaves and in what is read of them
     rows: list[tuple[str, str, str, str]] = []
     for table in opened.values():
-        taken = used.get(table.label, set())
-        left = [leaf.tensor for leaf in table.own_leaves() if leaf.tensor not in taken]
-        rows += [(table.label, name, "refused", "not part of the output") for name in left]
+        taken = used.get(table.label, [])
+        key = (id(table.places), *map(id, taken))
+        if key not in unused:
+            names = set().union(*taken)
+            unused[key] = [leaf.tensor for leaf in table.own_leaves() if leaf.tensor not in names]
+        rows += [(table.label, name, "refused", "not part of the output") for name in unused[key]]
         rows += [(table.label, name, "consumed", why) for name, why in table.checkpoint.consumed.items()]
     return tuple(dict.fromkeys(rows))
 
 
-def _used(outputs: Iterable[OutputTensor]) -> dict[str, set[str]]:
-    """Model -> its file tensors that the output reads."""
+def _used(outputs: Iterable[OutputTensor]) -> dict[str, list[set[str]]]:
+    """Model -> its file tensors that the output reads, in sets that models share where they are read alike."""
     groups: dict[tuple[str, ...], set[str]] = {}
     for tensor in outputs:
         for part in tensor.parts:
             for labels, name in names_of(part.expr):
                 groups.setdefault(labels, set()).add(name)
-    used: dict[str, set[str]] = {}
+    used: dict[str, list[set[str]]] = {}
     for labels, names in groups.items():
-        for label in labels:
-            used.setdefault(label, set()).update(names)
+        for label in dict.fromkeys(labels):
+            used.setdefault(label, []).append(names)
     return used
 
 
@@ -231,7 +248,6 @@ def _digest(
     statistics: Mapping[str, str],
 ) -> str:
     """What the result depends on: recipe, inputs, numerics, method versions. Threads and memory are left out."""
-    calls = set({id(t.call): t.call for o in outputs for p in o.parts for t in tasks_of(p.expr)}.values())
     text = json.dumps(
         {
             "numerics": NUMERICS,
@@ -239,7 +255,7 @@ def _digest(
             "recipe": recipe_digest(recipe),
             "inputs": {str(ref): t.checkpoint.weak_id for ref, t in opened.items()},
             "outputs": [[o.name, o.dtype.value, list(o.shape)] for o in outputs],
-            "calls": sorted(repr(c) for c in calls),
+            "calls": sorted(repr(call) for call in calls_of(outputs)),
             **({"statistics": dict(statistics)} if statistics else {}),
         },
         sort_keys=True,

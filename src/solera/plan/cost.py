@@ -95,9 +95,9 @@ def _price_once(expr: Expr, out: DType, shape: Shape, known: dict[tuple[Any, ...
     """The price of a leaf, taken from one of equal size, types and call; twins alone are recognised."""
     if not isinstance(expr, LeafTask) or not isinstance(expr.operands, Twins) or isinstance(expr.base, LeafTask):
         return _price(expr, out, shape)
-    base, first = expr.base, expr.operands.first
+    base, like = expr.base, expr.operands.like
     measured = tuple((m.name, m.reads[0].shape, len(m.reads)) for m in expr.measured)
-    key = (id(expr.call), expr.shape, out, _kind(first), base and _kind(base), expr.delta, len(expr.operands), measured)
+    key = (id(expr.call), expr.shape, out, _kind(like), base and _kind(base), expr.delta, len(expr.operands), measured)
     if key not in known:
         known[key] = _price(expr, out, shape)
     return known[key]

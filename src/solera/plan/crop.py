@@ -30,7 +30,7 @@ def cropped(route: Route, method: str) -> Route | None:
         rows = route.base.row.leaf.shape[0]
     sources = tuple(_cut(s, rows) for s in route.sources)
     leaf = replace(route.leaf, shape=(rows, *route.leaf.shape[1:]))
-    return replace(route, leaf=leaf, sources=sources, base=route.base and _cut(route.base, rows))
+    return route._replace(leaf=leaf, sources=sources, base=route.base and _cut(route.base, rows))
 
 
 def _cut(source: Source, rows: int) -> Source:
@@ -40,4 +40,4 @@ def _cut(source: Source, rows: int) -> Source:
     shape = (rows, *row.leaf.shape[1:])
     assert math.prod(shape) <= math.prod(row.leaf.shape)
     cut = Row(replace(row.leaf, shape=shape), replace(row.expr, shape=shape), row.status, row.origin, row.alias)
-    return replace(source, row=cut)
+    return source._replace(row=cut)

@@ -94,19 +94,21 @@ def _downloads(data: dict[str, Any]) -> str:
 
 
 def _methods(plan: Plan) -> Counter[str]:
-    from solera.plan.expressions import tasks_of
+    from solera.plan.expressions import calls_of
 
-    return Counter(task.call.title for t in plan.outputs for p in t.parts for task in tasks_of(p.expr))
+    titles: Counter[str] = Counter()
+    for call, count in calls_of(plan.outputs).items():
+        titles[call.title] += count
+    return titles
 
 
 def _chains(plan: Plan) -> list[dict[str, Any]]:
     """Chains of the recipe's own, and methods with wrappers: grain, and passes over the inputs when nothing is held."""
     from solera.plan.chains import chain_of
-    from solera.plan.expressions import tasks_of
+    from solera.plan.expressions import calls_of
 
-    calls = dict.fromkeys(t.call for o in plan.outputs for p in o.parts for t in tasks_of(p.expr))
     rows: dict[str, list[Chain]] = {}
-    for call in calls:
+    for call in calls_of(plan.outputs):
         if call.steps or call.wrap:
             rows.setdefault(call.title, []).append(chain_of(call))
     return [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
-from solera.plan.tasks import Expr, LeafTask, Read, Twins
+from solera.plan.tasks import Call, Expr, LeafTask, OutputTensor, Read, Twins
 
 
 def tasks_of(expr: Expr) -> Iterator[LeafTask]:
@@ -18,6 +19,16 @@ def tasks_of(expr: Expr) -> Iterator[LeafTask]:
         for child in expr.children():
             yield from tasks_of(child)
         yield expr
+
+
+def calls_of(outputs: Iterable[OutputTensor]) -> Counter[Call]:
+    """The distinct calls of a plan, in order, with the number of tasks of each."""
+    seen = [task.call for tensor in outputs for part in tensor.parts for task in tasks_of(part.expr)]
+    known = dict(zip(map(id, seen), seen, strict=True))  # most are one object, and hashing it takes longer
+    calls: Counter[Call] = Counter()
+    for key, count in Counter(map(id, seen)).items():
+        calls[known[key]] += count
+    return calls
 
 
 def reads_of(expr: Expr) -> Iterator[Read]:
@@ -37,7 +48,7 @@ def kinds_of(expr: Expr) -> Iterator[tuple[Read, int]]:
     if expr.base is not None:
         yield from kinds_of(expr.base)
     if isinstance(expr.operands, Twins):
-        yield expr.operands.first, len(expr.operands)
+        yield expr.operands.like, len(expr.operands)
         return
     for part in expr.operands:
         yield from kinds_of(part)
@@ -51,7 +62,7 @@ def names_of(expr: Expr) -> Iterator[tuple[tuple[str, ...], str]]:
     if expr.base is not None:
         yield from names_of(expr.base)
     if isinstance(expr.operands, Twins):
-        yield expr.operands.kin.labels, expr.operands.first.name
+        yield expr.operands.kin.labels, expr.operands.like.name
         return
     for part in expr.operands:
         yield from names_of(part)

@@ -100,13 +100,18 @@ class ModelTable:
     patch: Mapping[str, Any] = field(default_factory=dict)
     layer_sources: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
+    @property
+    def places(self) -> Mapping[str, Row | Place]:
+        """What is known of every leaf without making its row; one mapping for opened models that agree in it."""
+        return self.rows.places if isinstance(self.rows, Rows) else self.rows
+
     def leaves(self) -> Iterator[Leaf]:
         """All leaves; no row is made for it."""
-        return (place.leaf for place in _places_of(self.rows).values())
+        return (place.leaf for place in self.places.values())
 
     def own_leaves(self) -> Iterator[Leaf]:
         """Leaves that are tied to no other."""
-        return (place.leaf for place in _places_of(self.rows).values() if place.alias is None)
+        return (place.leaf for place in self.places.values() if place.alias is None)
 
     def stack(self, name: str) -> LayerStack | None:
         """The layer stack of that name."""
@@ -119,10 +124,6 @@ class ModelTable:
             if found := self.stack(name):
                 return found
         return self.stacks[0] if self.stacks else None
-
-
-def _places_of(rows: Mapping[str, Row]) -> Mapping[str, Row | Place]:
-    return rows.places if isinstance(rows, Rows) else rows
 
 
 def references(recipe: Recipe) -> Iterator[ModelRef]:

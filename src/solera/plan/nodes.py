@@ -10,14 +10,13 @@ from solera import registry
 from solera.arch import compatible
 from solera.errors import Fault, PlanError, nearest
 from solera.plan.arithmetic import in_storage_type
-from solera.plan.bind import COPY, call_for, is_constant, matches
-from solera.plan.chains import statistics_of, takes_weights
+from solera.plan.bind import COPY, Bound, bound, is_constant, matches
 from solera.plan.crop import cropped
 from solera.plan.layers import layer_counts, reshaped
 from solera.plan.mapping import MapCount, mapped
 from solera.plan.misfits import misshapen, missing_in
 from solera.plan.models import ModelTable, Row
-from solera.plan.route import Route, Source, routes, with_ordinals
+from solera.plan.route import Route, routes, with_ordinals
 from solera.plan.statistics import Shelf, asked
 from solera.plan.tasks import Call, LeafTask, Measured, Read, Twins
 from solera.recipe.values import Merge, Operand, Recipe, Settings
@@ -35,7 +34,7 @@ class Builder:
     maps: list[MapCount] = field(default_factory=list)
     shelf: Shelf = field(default_factory=Shelf)
     _merged: dict[int, ModelTable] = field(default_factory=dict)
-    _calls: dict[tuple[int, ...], Call | None] = field(default_factory=dict)
+    _bound: dict[tuple[int, tuple[int, ...]], Bound | None] = field(default_factory=dict)
 
     def table(self, model: ModelRef | Merge) -> ModelTable:
         """The table of a model or of a nested merge (built once)."""
@@ -115,37 +114,40 @@ class Builder:
         ruled = bool(node.rules) and self._call(node, route).method == COPY  # what is not merged need not fit
         if not ruled and not self._complete(node, route):
             return replace(route.layout, leaf=leaf, status="copied")
-        call = self._call(node, route)
+        use = self._bind(node, route)
+        call = use.call
         if call.method == COPY:
-            source = route.base or Source(route.sources[0].table, route.layout, leaf.name)
-            return replace(source.row or route.layout, leaf=leaf, status="copied", alias=None)
+            row = route.base.row if route.base else None
+            return replace(row or route.layout, leaf=leaf, status="copied", alias=None)
         if _is_plain_copy(call, route) or _is_first_alone(call):
-            row = route.sources[0].row
+            row = route.first_row()
             return replace(row or route.layout, leaf=leaf, status="copied", alias=_alias(route))
         population = f"{identity.key}/{leaf.name}" if self.recipe.population == "tensor" else identity.key
-        task = in_storage_type(self.recipe, _task(identity, population, call, route, self._measured(node, call, route)))
+        task = in_storage_type(self.recipe, _task(identity, population, use, route, self._measured(node, use, route)))
         return Row(leaf, task, "merged", identity.label, alias=_alias(route))
 
-    def _call(self, node: Merge, route: Route) -> Call:
+    def _bind(self, node: Merge, route: Route) -> Bound:
         """Bind the node's method to the leaf; scopes that say the same of every leaf are bound once."""
         scope = route.scope
-        key = (id(node), *map(id, (*scope.operands, *scope.outer)))
-        if key not in self._calls:
-            self._calls[key] = call_for(node, route.leaf, scope) if is_constant(node, scope) else None
-        return self._calls[key] or call_for(node, route.leaf, scope)
+        key = (id(node), scope.key)
+        if key not in self._bound:
+            self._bound[key] = bound(node, route.leaf, scope) if is_constant(node, scope) else None
+        return self._bound[key] or bound(node, route.leaf, scope)
 
-    def _measured(self, node: Merge, call: Call, route: Route) -> tuple[Measured, ...]:
+    def _measured(self, node: Merge, use: Bound, route: Route) -> tuple[Measured, ...]:
         """The statistics that a call asks for, of one leaf; faults are collected."""
-        if not statistics_of(call):
+        if not use.statistics:
             return ()
-        found = self.shelf.of(asked(node, call, route, self.table), statistics_of(call))
+        found = self.shelf.of(asked(node, use.call, route, self.table), use.statistics)
         self.faults += self.shelf.taken_faults()
         return found
 
     def _aligned(self, node: Merge, route: Route) -> Route:
         """In the mergekit dialect, embeddings of unequal length are cut; the cut is noted."""
+        if self.recipe.dialect != "mergekit" or route.kin:
+            return route
         rows = {s.row.leaf.shape for s in (*route.sources, *([route.base] if route.base else [])) if s.row is not None}
-        if self.recipe.dialect != "mergekit" or len(rows) < 2:
+        if len(rows) < 2:
             return route
         cut = cropped(route, node.method)
         if cut is None:
@@ -200,10 +202,10 @@ def _is_plain_copy(call: Call, route: Route) -> bool:
 
 def _is_first_alone(call: Call) -> bool:
     """Whether an average has weight 1 for the first model and 0 for all others: then it is that model, to the bit."""
-    weights = dict(call.parameters).get("weight")
-    if call.method != "linear" or call.wrap or call.steps or not isinstance(weights, tuple):
+    if call.method != "linear" or call.wrap or call.steps:
         return False
-    return weights[0] == 1.0 and not any(weights[1:])
+    weights = dict(call.parameters).get("weight")
+    return isinstance(weights, tuple) and weights[0] == 1.0 and not any(weights[1:])
 
 
 def _tuple(value: object) -> tuple[object, ...]:
@@ -212,6 +214,8 @@ def _tuple(value: object) -> tuple[object, ...]:
 
 def _alias(route: Route) -> str | None:
     """A merged leaf is still a tied alias only when it is one in every operand."""
+    if route.kin:
+        return route.layout.alias
     rows = [s.row for s in (*route.sources, *([route.base] if route.base else [])) if s.row is not None]
     aliases = {row.alias for row in rows}
     return aliases.pop() if len(aliases) == 1 else None
@@ -239,17 +243,17 @@ def _identity(node: Merge, builder: Builder) -> _Identity:
     )
 
 
-def _task(identity: _Identity, population: str, call: Call, route: Route, measured: tuple[Measured, ...]) -> LeafTask:
-    delta = route.base is not None and not takes_weights(call)
+def _task(identity: _Identity, population: str, use: Bound, route: Route, measured: tuple[Measured, ...]) -> LeafTask:
+    delta = route.base is not None and not use.on_weights
     leaf = route.leaf
-    kin, first = route.kin, route.sources[0].row
+    kin, like = route.kin, route.layout if route.kin else route.sources[0].row
     ids = kin.ids if kin else with_ordinals([s.table.label for s in route.sources])
-    twins = Twins(first.expr, kin) if kin and first and isinstance(first.expr, Read) else None
+    twins = Twins(like.expr, kin) if kin and like and isinstance(like.expr, Read) else None
     return LeafTask(
         node=population,
         leaf=leaf.name,
-        shape=first.leaf.shape if first else leaf.shape,
-        call=call,
+        shape=like.leaf.shape if like else leaf.shape,
+        call=use.call,
         operands=twins or tuple(s.row.expr for s in route.sources if s.row),
         models=ids,
         base=route.base.row.expr if route.base and route.base.row else None,

@@ -40,21 +40,22 @@ def _order(groups: Mapping[str, list[Row]], table: ModelTable) -> Iterable[str]:
 
 
 def _tensor(recipe: Recipe, name: str, rows: list[Row], table: ModelTable | None = None) -> OutputTensor:
-    rows = sorted(rows, key=lambda row: row.leaf.start)
+    if len(rows) > 1:
+        rows = sorted(rows, key=lambda row: row.leaf.start)
     parts, covered = [], 0
     for row in rows:
         if table is not None and row.leaf.start not in (covered, 0):
             raise PlanError(f"{name} is not covered by its leaves.", got=f"a gap at element {covered}")
         parts.append(Part(covered, row.expr, row.leaf.name, row.status, row.origin))
-        covered += math.prod(row.expr.shape)
+        covered += row.expr.numel
     return OutputTensor(name, _shape(name, rows, table, covered), _dtype(recipe, rows), tuple(parts))
 
 
 def _shape(name: str, rows: list[Row], table: ModelTable | None, covered: int) -> tuple[int, ...]:
     if len(rows) == 1:
         return rows[0].expr.shape
-    source = next((s for s in (table.tensors if table else {}) if s == name), None)
-    shape = table.tensors[source] if table and source else (len(rows), *rows[0].expr.shape)
+    stored = table.tensors.get(name) if table else None
+    shape = (len(rows), *rows[0].expr.shape) if stored is None else stored
     return shape if math.prod(shape) == covered else _stacked(rows, shape)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from solera.arch.values import Leaf
 from solera.errors import PlanError
@@ -15,8 +16,7 @@ from solera.recipe.values import Merge, Operand, Settings, Slice
 from solera.types import ModelRef
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class Source(NamedTuple):
     """One operand's contribution to a leaf: the table and the row (None: the model lacks the leaf)."""
 
     table: ModelTable
@@ -24,9 +24,12 @@ class Source:
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Route:
-    """Everything that decides one output leaf."""
+class Route(NamedTuple):
+    """Everything that decides one output leaf.
+
+    `kin` is set where all operands and the base are twins of the layout: no operand is looked up for every leaf then,
+    `sources` is empty, and `first` is the first operand's table.
+    """
 
     leaf: Leaf
     layout: Row
@@ -34,7 +37,11 @@ class Route:
     base: Source | None
     scope: Scope
     kin: Kin | None = None
-    """Set where all operands and the base are twins of the layout: `sources` then holds the first alone."""
+    first: ModelTable | None = None
+
+    def first_row(self) -> Row | None:
+        """The first operand's row."""
+        return self.sources[0].row if self.first is None else self.first.rows.get(self.leaf.name)
 
 
 Tables = Callable[[ModelRef | Merge], ModelTable]
@@ -68,14 +75,19 @@ def routes(
     based = None if node.base is None else tables(node.base)
     counts = {stack.name: stack.count for stack in layout.stacks}
     kin = _kin(layout, operands, based)
-    taking = operands[:1] if kin else operands
-    own = tuple(o.parameters for o in node.models)
+    taking, first = ((), operands[0]) if kin else (operands, None)
+    own, around = tuple(o.parameters for o in node.models), (node.parameters, *outer)
+    scopes: dict[float, Scope] = {}
+
+    def take(table: ModelTable, row: Row) -> Source:
+        return Source(table, row, row.leaf.name) if table is layout else _take(table, row.leaf.name)
+
     for row in layout.rows.values():
         leaf = row.leaf
         place = position(leaf, counts.get(leaf.stack, 1), leaf.layer, mergekit=mergekit)
-        scope = Scope(own, (node.parameters, *outer), place)
-        base = None if based is None else _take(based, leaf.name)
-        yield Route(leaf, row, tuple(_take(t, leaf.name) for t in taking), base, scope, kin)
+        scope = scopes.get(place) or scopes.setdefault(place, Scope(own, around, place))
+        base = None if based is None else take(based, row)
+        yield Route(leaf, row, tuple([take(table, row) for table in taking]), base, scope, kin, first)
 
 
 def _kin(layout: ModelTable, operands: Sequence[ModelTable], base: ModelTable | None) -> Kin | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from solera.plan.models import ModelTable
 from solera.plan.tasks import SidePlan
-from solera.plan.vocabulary import VocabularyChoice
+
+if TYPE_CHECKING:
+    from solera.plan.vocabulary import VocabularyChoice
 
 
 def side_of(table: ModelTable, vocabulary: VocabularyChoice | None) -> SidePlan:

@@ -6,7 +6,7 @@ Everything here is plain data, so a plan can be printed, compared, priced and ca
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -62,12 +62,13 @@ class Kin:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Twins(Sequence["Read"]):
-    """One leaf of several models whose files are laid out alike: one read is kept, the others are made when asked.
+    """One leaf of several models whose files are laid out alike: the reads are made when asked for.
 
-    So a plan grows with the number of tensors, and not with the number of models.
+    `like` is the read of a model of the same layout, which need not be among them. So a plan grows with the number of
+    tensors, and not with the number of models.
     """
 
-    first: Read
+    like: Read
     kin: Kin
 
     def __len__(self) -> int:
@@ -84,10 +85,8 @@ class Twins(Sequence["Read"]):
         """The read of the k-th model."""
         if isinstance(k, slice):
             return tuple(self[i] for i in range(*k.indices(len(self))))
-        if k == 0:
-            return self.first
-        first, source = self.first, self.kin.tables[k][self.first.name]
-        return Read(source, first.shape, self.kin.labels[k], first.name, first.offset, first.cast)
+        like, source = self.like, self.kin.tables[k][self.like.name]
+        return Read(source, like.shape, self.kin.labels[k], like.name, like.offset, like.cast)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +164,10 @@ class LeafTask:
 
         return (self.node, summarised(self.call))
 
-    def children(self) -> Iterator[LeafTask]:
+    def children(self) -> tuple[LeafTask, ...]:
         """Nested tasks among the operands and the base."""
-        operands = () if isinstance(self.operands, Twins) else self.operands
-        for part in (*operands, self.base):
-            if isinstance(part, LeafTask):
-                yield part
+        parts = (self.base,) if isinstance(self.operands, Twins) else (*self.operands, self.base)
+        return tuple([part for part in parts if isinstance(part, LeafTask)])
 
 
 Expr = Read | LeafTask
