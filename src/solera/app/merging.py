@@ -9,9 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from solera.app.recording import record
 from solera.app.report import MergeReport
-from solera.app.side import write_beside
 from solera.checkpoints import FileReader, index_json, layout
 from solera.checkpoints.remote.address import as_address
 from solera.checkpoints.shards import ShardLayout
@@ -26,7 +24,6 @@ from solera.plan import plan
 from solera.plan.cost import DEFAULT_MEMORY, Shape
 from solera.plan.tasks import Plan
 from solera.recipe import Recipe, digest
-from solera.reconcile import MANIFEST
 from solera.types import Event, TensorSpec
 from solera.version import __version__
 
@@ -107,6 +104,8 @@ def merge(
 
 def _told(planned: Plan, report: MergeReport, listener: Listener) -> MergeReport:
     """Record a finished merge, and say so."""
+    from solera.app.recording import record  # only now: the first byte does not wait for what comes after the last
+
     record(planned, report, listener)
     listener(Event("finished", "merge", str(report.out), data=report.to_json()))
     return report
@@ -121,6 +120,8 @@ def _needed(planned: Plan) -> tuple[Path, ...]:
 
 def already_made(planned: Plan, out: Path, began: float) -> MergeReport | None:
     """The report of a target that this very plan has made before; None when it is something else."""
+    from solera.reconcile import MANIFEST
+
     try:
         made = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
         if made["plan"] != planned.digest:
@@ -146,6 +147,8 @@ def _run(
     files = {staging.model / shard.file: shard for shard in shards}
     try:
         outcome = execute(planned, files, shape, reader, journal, past or Past(), listener, crew)
+        from solera.app.side import write_beside
+
         result = output_digest(planned, outcome)
         if len(shards) > 1:
             (staging.model / "model.safetensors.index.json").write_bytes(index_json(shards))

@@ -111,7 +111,7 @@ class Builder:
         if not _mergeable(route):
             return replace(route.layout, leaf=leaf, status="copied")
         route = self._aligned(node, route)
-        ruled = bool(node.rules) and self._call(node, route).method == COPY  # what is not merged need not fit
+        ruled = bool(node.rules) and self._bind(node, route).call.method == COPY  # what is not merged need not fit
         if not ruled and not self._complete(node, route):
             return replace(route.layout, leaf=leaf, status="copied")
         use = self._bind(node, route)
