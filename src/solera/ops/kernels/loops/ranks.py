@@ -121,7 +121,8 @@ def assign(sizes, places):
         whole += np.int64(sizes[i])
         filled += np.int64(sizes[i] != 0)
     shift, last = np.int32(27 - bits), np.int32((1 << bits) - 1)
-    first = ((np.int32(whole // max(filled, 1)) >> shift) << shift) - np.int32(9 << 23)
+    middle = np.int32(whole // filled) if filled > 0 else np.int32(0)
+    first = ((middle >> shift) << shift) - np.int32(9 << 23)
     for i in range(n):
         place = min(max((sizes[i] - first) >> shift, np.int32(1)), last)
         places[i] = place if sizes[i] != 0 else np.int32(0)
