@@ -32,11 +32,11 @@ class Shape:
     threads: int
 
 
-def shape_for(outputs: Sequence[OutputTensor], memory: int, threads: int, most: int = 4 * CELL) -> Shape:
+def shape_for(outputs: Sequence[OutputTensor], memory: int, threads: int, most: int = 8 * CELL) -> Shape:
     """Choose block size and hold cap so that `threads` workers stay within `memory` bytes.
 
     Blocks shrink with the number of operands; a quarter of each worker's share is for blocks, half for held operands.
-    Blocks of `most` elements at most: the default stays in a core's cache.
+    Blocks of `most` elements at most: smaller ones cost turns of the interpreter, larger ones leave the cache.
     """
     widest = max((_width(part.expr) for t in outputs for part in t.parts), default=1)
     share = max(0, memory - OVERHEAD) // max(threads, 1)
