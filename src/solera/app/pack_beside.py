@@ -5,8 +5,8 @@ from __future__ import annotations
 from solera.app.pack_plan import Family
 from solera.app.pack_report import METHODS, PackMake, PackReport
 from solera.checkpoints.contract import Checkpoint
+from solera.checkpoints.identity import digest_file
 from solera.execute.staging import Staging
-from solera.inference.routed.digests import digest_file
 from solera.inference.routed.index import INDEX, MODEL_TYPE, Pack
 from solera.plan.explain import size
 from solera.reconcile import CARD_FILE, MANIFEST, NUMERICS, digests, dumped, put_file, write_side_files

@@ -20,9 +20,9 @@ from solera.app.pack_start import foreseen_start, needed, starts_at_a_model, wri
 from solera.app.pack_twin import checked_rank, twin_parts, write_exclusives
 from solera.checkpoints import FileReader
 from solera.checkpoints.contract import Source
+from solera.checkpoints.identity import digest_file
 from solera.errors import BadParameter, MissingExtra, UnknownName, nearest
 from solera.execute.staging import Staging, check_space, claimed, commit
-from solera.inference.routed.digests import digest_file
 from solera.inference.routed.index import Pack, RouterPart, TaskPart, Written
 from solera.plan.tasks import Plan
 from solera.types import DType, Event

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from solera.checkpoints.identity import hasher, join_tensors
+from solera.checkpoints.identity import digest_file, join_tensors
 from solera.errors import CorruptFile
 from solera.testbeds.cache import Stored
 from solera.testbeds.contract import Built
@@ -15,27 +15,12 @@ from solera.testbeds.making import MADE, Made
 
 MANIFEST = "testbed.json"
 STAGES = ".stages"
-_BLOCK = 1 << 20
 _GROUPS = ("experts", "adapters", "extras")
-
-
-def file_digest(path: Path) -> str:
-    """BLAKE3 of a file's bytes. Cost: one pass, 1 MiB of memory.
-
-    Example:
-        >>> len(file_digest(Path(__file__)))
-        64
-    """
-    digest = hasher()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def files_below(folder: Path) -> dict[str, str]:
     """Path below `folder` -> digest, of every file that belongs to the testbed (weights, configs, data)."""
-    return {name: file_digest(folder / name) for name in sorted(_names(folder))}
+    return {name: digest_file(folder / name) for name in sorted(_names(folder))}
 
 
 def _names(folder: Path) -> Iterator[str]:

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from solera.app import pack_verify
+from solera.checkpoints.identity import digest_file
 from solera.errors import CheckpointError, CorruptFile, MissingTensor, NotFound, ShapeMismatch, SoleraError, UnsafeFile
 from solera.inference.routed import load_pack, open_pack
-from solera.inference.routed.digests import digest_file
 from solera.inference.routed.index import INDEX
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from solera.checkpoints.identity import hasher
+from solera.checkpoints.identity import digest_file
 from solera.errors import CorruptFile
 from solera.types import Event
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from solera.inference.routed.index import Pack
 
 AGAIN = "make the pack again, or download it again"
-_READ = 1 << 22
 
 
 def check_digests(pack: Pack) -> None:
@@ -40,12 +38,3 @@ def damaged(pack: Pack, on_event: Callable[[Event], None] | None = None) -> list
         if on_event is not None:
             on_event(Event("progress", "verify", done=done, total=total))
     return found
-
-
-def digest_file(path: Path) -> str:
-    """BLAKE3 of a file, read in blocks."""
-    digest = hasher()
-    with path.open("rb") as file:
-        while block := file.read(_READ):
-            digest.update(block)
-    return str(digest.hexdigest())

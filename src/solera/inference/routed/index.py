@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 from solera.checkpoints.contract import Limits, Source
 from solera.checkpoints.folder import path_inside
+from solera.checkpoints.identity import digest_file
 from solera.checkpoints.reader import FileReader
 from solera.checkpoints.safetensors_file import read_header
 from solera.checkpoints.strict_json import read_object
 from solera.errors import CorruptFile, NotFound, UnknownName, nearest
-from solera.inference.routed.digests import AGAIN, digest_file
+from solera.inference.routed.digests import AGAIN
 
 FORM = 1
 """Version of the form that packs have."""
