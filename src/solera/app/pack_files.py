@@ -15,7 +15,6 @@ from solera.checkpoints.contract import ByteReader, Source
 from solera.checkpoints.shards import ShardLayout, shard_layout
 from solera.checkpoints.writer import PositionedFile, open_for_writing, tensor_bytes
 from solera.errors import NonFinite
-from solera.execute.staging import told
 from solera.types import DType
 from solera.version import __version__
 
@@ -59,7 +58,7 @@ class PartFile:
 def part_file(folder: Path, name: str, specs: Specs) -> Iterator[PartFile]:
     """Lay a file out and open it, header written."""
     layout = shard_layout(name, specs, {"format": "pt", "solera": __version__})
-    with told(folder / name), open_for_writing(folder / name, layout.size) as file:
+    with open_for_writing(folder / name, layout.size) as file:
         file.write(0, layout.header)
         yield PartFile(file, layout)
 

@@ -205,21 +205,23 @@ def check_space(target: Path, needed: int, *, present: int = 0) -> None:
         )
 
 
+RESUME = "a merge goes on with --resume"
+"""What to do once a full disk has room again."""
+
+
 @contextlib.contextmanager
-def told(target: Path) -> Iterator[None]:
+def told(target: Path, again: str = RESUME) -> Iterator[None]:
     """What the system refuses inside the block, in the house form."""
     try:
         yield
     except OSError as error:
-        raise unwritable(target, error) from None
+        raise unwritable(target, error, again) from None
 
 
-def unwritable(target: Path, error: OSError) -> RunError:
-    """An operating-system error in the house form."""
+def unwritable(target: Path, error: OSError, again: str = RESUME) -> RunError:
+    """An operating-system error in the house form; `again` says how to go on once there is room."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return NoSpace(
-            "the disk is full.", where=target, got=error.strerror, fix="free some space; a merge goes on with --resume"
-        )
+        return NoSpace("the disk is full.", where=target, got=error.strerror, fix=f"free some space; {again}")
     return RunError(
         "the target cannot be written.", where=error.filename or target, got=error.strerror, fix="check its permissions"
     )

@@ -18,8 +18,8 @@ from importlib import metadata
 from pathlib import Path
 
 from solera import __version__
-from solera.errors import Interrupted, NotFound, RunError, SoleraError, TargetInUse
-from solera.execute.staging import Staging, check_space, commit, recover, unwritable
+from solera.errors import Interrupted, NotFound, SoleraError, TargetInUse
+from solera.execute.staging import Staging, check_space, commit, recover, told, unwritable
 from solera.testbeds.cache import Stored, place, root, stored
 from solera.testbeds.contract import Built, Size, Testbed
 from solera.testbeds.homes import missing, testbed
@@ -28,6 +28,7 @@ from solera.testbeds.manifest import MANIFEST, STAGES, seal, unseal, version_ins
 from solera.types import Event
 
 Listener = Callable[[Event], None]
+_AGAIN = "run the same command again to go on"
 _FULL = ("No space left", "File too large", "Disk quota exceeded")
 """What libraries that hide the error number say of a full disk."""
 
@@ -130,11 +131,9 @@ def _of_other_versions(this: Stored, cache: Path | str | None) -> list[Stored]:
 def _claimed(target: Path, *, fresh: bool) -> Iterator[Staging]:
     """The staging folder, locked; what an interrupted build left stands in it unless it shall be `fresh`."""
     staging = Staging.beside(target)
-    try:
+    with told(target, _AGAIN):
         staging.model.mkdir(parents=True, exist_ok=True)
         handle = os.open(staging.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise unwritable(target, error) from None
     try:
         _lock(handle, target)
         if fresh:
@@ -173,25 +172,17 @@ def _boundary(name: str, target: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(
-            "stopped; finished stages are kept.", where=target, fix="run the same command again to go on"
-        ) from None
+        raise Interrupted("stopped; finished stages are kept.", where=target, fix=_AGAIN) from None
     except SoleraError:
         raise
     except ImportError as error:
         raise missing(error, f"the testbed {name}") from error
     except OSError as error:
-        raise _of_system(target, error) from error
+        raise unwritable(target, error, _AGAIN) from error
     except Exception as error:
         if any(text in str(error) for text in _FULL):
-            raise _of_system(target, OSError(errno.ENOSPC, str(error)[:200])) from error
+            raise unwritable(target, OSError(errno.ENOSPC, str(error)[:200]), _AGAIN) from error
         raise
-
-
-def _of_system(target: Path, error: OSError) -> RunError:
-    found = unwritable(target, error)
-    fix = found.fault.fix.replace("a merge goes on with --resume", "run the same command again to go on")
-    return type(found)(found.fault.what, where=found.fault.where, got=found.fault.got, fix=fix)
 
 
 def _present(folder: Path) -> int:
