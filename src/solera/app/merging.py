@@ -54,8 +54,8 @@ def merge(
         memory: bytes that the run, or each worker of a cluster, may hold above an idle process; default 512 MiB.
         resume: go on with a stopped run of the same plan; without it such a run's work is thrown away.
         on_event: receives progress events, from any thread.
-        backend: who works: `threads`, `inline` (the caller's own thread), `cuda` (the chain's steps on a graphics card;
-            for methods that work element by element) or `ray`. Only `cuda` may change the result, in last places.
+        backend: who works: `threads`, `inline` (the caller's own thread), `cuda` (the method's steps on a graphics
+            card) or `ray`. Only `cuda` may change the result, in last places.
         address: of a Ray cluster; default: the one that this process is in, or RAY_ADDRESS, or one that is started.
         workers: cores of the cluster that work at once; default all.
 
@@ -77,10 +77,10 @@ def merge(
     planned = plan(recipe, memory=memory, threads=count)
     for warning in planned.warnings:
         listener(Event("warning", "plan", warning))
+    shape = shaped(backend, planned.outputs, memory or DEFAULT_MEMORY, count)
     if place:
         from solera.app.uploading import upload_merge
 
-        shape = shaped(backend, planned.outputs, memory or DEFAULT_MEMORY, threads)
         with opened(backend, count) as crew:
             report = upload_merge(planned, place, shape, crew, listener, force=force, resume=resume, began=began)
         return _told(planned, report, listener)
@@ -88,7 +88,6 @@ def merge(
         return finished
     with claimed(Path(out), force=force, keep=_needed(planned)) as staging:
         try:
-            shape = shaped(backend, planned.outputs, memory or DEFAULT_MEMORY, threads)
             with opened(backend, count, address=address, workers=workers) as crew:
                 report = _run(planned, staging, shape, crew, listener, resume=resume, began=began)
         except (NonFinite, SourceChanged):

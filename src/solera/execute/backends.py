@@ -39,11 +39,9 @@ def check_backend(name: str, *, threads: int | None, address: str | None, worker
         raise BadParameter("`workers` is not usable.", got=workers, want="a whole number above 0")
 
 
-def shaped(name: str, outputs: Sequence[OutputTensor], memory: int, threads: int | None) -> Shape:
-    """How work is cut for a backend: in blocks of its cache, or of a size that keeps a card busy."""
-    if name == "cuda":
-        return shape_for(outputs, memory, FEEDERS, most=CHUNK)
-    return shape_for(outputs, memory, workers_of(name, threads))
+def shaped(name: str, outputs: Sequence[OutputTensor], memory: int, workers: int) -> Shape:
+    """How work is cut for the workers of a backend: in blocks of their cache, or of a size that keeps a card busy."""
+    return shape_for(outputs, memory, workers, CHUNK) if name == "cuda" else shape_for(outputs, memory, workers)
 
 
 def workers_of(name: str, threads: int | None) -> int:
@@ -57,7 +55,7 @@ def opened(name: str, threads: int, *, address: str | None = None, workers: int 
 
     Args:
         name: one of `BACKENDS`; with `cuda` the steps compute on the graphics card, and threads read and write.
-        threads: of the backend `threads`; `inline` has none beside the caller's.
+        threads: of the backends `threads` and `cuda`; see `workers_of`. `inline` has none beside the caller's.
         address: of the Ray cluster.
         workers: how many of its cores work at once.
 
@@ -65,7 +63,7 @@ def opened(name: str, threads: int, *, address: str | None = None, workers: int 
         MissingExtra: the backend needs a package. RunError: the cluster cannot be joined; there is no card.
     """
     if name == "cuda":
-        yield Threads(FEEDERS, device=_card())
+        yield Threads(threads, device=_card())
     elif name == "ray":
         from solera.execute.many.backend import ray_backend
 
