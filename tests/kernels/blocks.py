@@ -11,7 +11,9 @@ import torch
 
 from solera import registry
 from solera.ops.contract import Facts, Stack, run_whole
-from solera.ops.kernels import FusedKernel, fused
+from solera.ops.kernels import Bound, FusedKernel, fused
+from solera.ops.kernels.program import Kept
+from solera.ops.kernels.recipe import Order, Then
 from solera.types import CELL, ROWS, DType
 
 STORED = {
@@ -129,20 +131,65 @@ def found_by(
     return finished
 
 
+def kept_by(
+    kernel: FusedKernel,
+    case: Case,
+    blocks: Sequence[np.ndarray],
+    dtypes: Sequence[DType],
+    facts: Facts,
+    finished: Sequence[Any],
+    step: int,
+) -> Kept | None:
+    """What the operations before the last sums leave, where they only choose entries."""
+    if not kernel.passes:
+        return None
+    one = kernel.passes[-1]
+    wants = kernel.recipe.stages[one.step].wants
+    if isinstance(wants, Order):
+        return None
+    state = one.init(one.rounds - 1, finished[one.step][0] if isinstance(wants, Then) else None)
+    ops = one.chosen(state, finished, facts)
+    if not ops:
+        return None
+    base, *models = blocks
+    n, given = base.size, dtypes if case.base else dtypes[1:]
+    kept = Kept(ops, np.full((len(models) + int(case.base and not kernel.delta), -(-n // 8)), 0x5A, np.uint8))
+    for low, high in cuts(n, step, kernel, facts):
+        cut, own = [m[low:high] for m in models], base[low:high] if case.base else None
+        assert one.add(state, own, cut, given, finished, low, facts, kept.masks) is None
+    return kept
+
+
 def by_kernel(
     case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType], out: DType, facts: Facts, step: int = 2 * CELL
 ) -> torch.Tensor:
     """The merge as the kernel gives it, in blocks of `step` elements."""
     kernel = kernel_of(case, len(blocks) - 1)
     finished = found_by(kernel, case, blocks, dtypes, facts, step)
+    kept = kept_by(kernel, case, blocks, dtypes, facts, finished, step)
+    target = written(kernel.bind(finished, facts), kernel, case, blocks, dtypes, out, facts, step)
+    if kept is not None:
+        same(target, written(kernel.bind(finished, facts, kept), kernel, case, blocks, dtypes, out, facts, step))
+    return target
+
+
+def written(
+    bound: Bound,
+    kernel: FusedKernel,
+    case: Case,
+    blocks: Sequence[np.ndarray],
+    dtypes: Sequence[DType],
+    out: DType,
+    facts: Facts,
+    step: int,
+) -> torch.Tensor:
+    """The merge, in blocks of `step` elements."""
     target = np.zeros(blocks[0].size, STORED[out])
     base, *models = blocks
     given = dtypes if case.base else dtypes[1:]
     for low, high in cuts(target.size, step, kernel, facts):
         cut = [m[low:high] for m in models]
-        bad = kernel.write(
-            base[low:high] if case.base else None, cut, given, finished, target[low:high], out, low, facts
-        )
+        bad = bound.write(base[low:high] if case.base else None, cut, given, target[low:high], out, low)
         assert bad is None or bad.operand == -2
     size = {4: torch.int32, 2: torch.int16}[out.itemsize]
     return torch.from_numpy(target.view({4: np.int32, 2: np.int16}[out.itemsize])).view(size).view(torch_type(out))
@@ -204,6 +251,8 @@ CASES = [
     of("model_stock", average="angle", clamp=True),
     of("della"),
     of("della", row=97, density=0.4, epsilon=0.2, rescale_by="l1", weight=0.6),
+    of("della", row=104, density=0.6, epsilon=0.3, rescale_by="l1"),
+    of("della", row=24, density=0.5, rescale_by="l1", weight=-0.6),
     of("della", row=5, density=1.0, normalize=False),
     of("della_linear", row=1500, rescale=False, **{"lambda": 0.8}),
     of("della_linear", row=1, density=0.7, normalize=True),
@@ -211,6 +260,7 @@ CASES = [
     of("breadcrumbs"),
     of("breadcrumbs", row=3, density=0.4, gamma=0.3),
     of("breadcrumbs", row=1201, density=0.9, gamma=0.3, rescale=True, weight=0.4, **{"lambda": 0.5}),
+    of("breadcrumbs", row=1208, density=0.9, gamma=0.3, rescale=True, weight=0.4, **{"lambda": 0.5}),
     of("breadcrumbs", row=100, density=0.01, gamma=1.0),
     of("breadcrumbs_ties", row=130, density=1.0, gamma=0.05, normalize=True),
     of("arcee_fusion", delta=False, only=1),

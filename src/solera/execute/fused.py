@@ -24,6 +24,7 @@ from solera.ops.kernels import Bad, Bound, FusedKernel, Leaf, SummaryPass
 from solera.ops.kernels.brackets import Bracket
 from solera.ops.kernels.engine import compiled
 from solera.ops.kernels.formats import raw, widen
+from solera.ops.kernels.program import NOWHERE, Kept, Masks, Op
 from solera.ops.kernels.ranking import SMALL, Small
 from solera.plan.chains import is_short, kernel_of
 from solera.plan.tasks import Expr, LeafTask, Read
@@ -68,19 +69,26 @@ def fused_leaf(expr: Expr, out: DType | None, *, keep_nonfinite: bool) -> FusedL
 
 @dataclass(eq=False)
 class FusedRun:
-    """One worker's work on one fused leaf: held bytes, what has been found, the bound kernel."""
+    """One worker's work on one fused leaf: held bytes, what has been found, the bound kernel.
+
+    `kept` is what operations left when sums were taken; `room` the bytes that it may take.
+    """
 
     leaf: FusedLeaf
     engine: Engine
     held: list[Block] = field(default_factory=list)
     found: list[Any] | None = None
     bound: Bound | None = None
+    kept: Kept | None = None
+    room: int = 0
 
     def hold(self, limit: int) -> None:
         """Read all operands once and keep them, when they are needed again and fit."""
         leaf = self.leaf
         again = any(p.scope is Scope.TENSOR for p in leaf.kernel.passes)
-        if again and sum(r.numel * r.source.spec.dtype.itemsize for r in leaf.reads) <= limit:
+        needs = sum(r.numel * r.source.spec.dtype.itemsize for r in leaf.reads)
+        self.room = limit - needs if needs <= limit else limit
+        if again and needs <= limit:
             self.held = [self._bytes(read, 0, read.numel, slot) for slot, read in enumerate(leaf.reads)]
 
     def _bytes(self, read: Read, start: int, stop: int, slot: int | None = None) -> Block:
@@ -103,12 +111,22 @@ class FusedRun:
     def fold(self, step: int, state: Any) -> Any:
         """Fold the whole leaf into the state of one step's summary."""
         found, pass_ = self.finish(step), self.pass_of(step)
+        masks = self._noting(pass_.chosen(state, found, self.leaf.facts))
         for start, stop in units(self.leaf.task, 0, self.leaf.task.numel, self.engine.block):
             base, blocks = self._blocks(start, stop)
-            bad = pass_.add(state, base, blocks, self.leaf.dtypes, found, start, self.leaf.facts)
+            bad = pass_.add(state, base, blocks, self.leaf.dtypes, found, start, self.leaf.facts, masks)
             if bad is not None:
                 raise self._nonfinite(bad)
         return state
+
+    def _noting(self, ops: tuple[Op, ...]) -> Masks:
+        """Masks for what operations leave, where there is room for them."""
+        models = len(self.leaf.reads) - int(self.leaf.kernel.delta)
+        nbytes = models * -(-self.leaf.task.numel // 8)
+        if not ops or nbytes > self.room:
+            return NOWHERE
+        self.kept = Kept(ops, self.engine.buffers.at(len(self.leaf.reads), nbytes).reshape(models, -1))
+        return self.kept.masks
 
     def pass_of(self, step: int) -> SummaryPass:
         """The pass that a step needs."""
@@ -181,7 +199,7 @@ class FusedRun:
     def write(self, start: int, stop: int, out: DType) -> Block:
         """Elements [start, stop) of the result, as bytes of type `out`."""
         if self.bound is None:
-            self.bound = self.leaf.kernel.bind(self.finish(), self.leaf.facts)
+            self.bound = self.leaf.kernel.bind(self.finish(), self.leaf.facts, self.kept)
         base, blocks = self._blocks(start, stop)
         if start == 0 and base is not None and self.leaf.task.delta:
             self._look(base, blocks)

@@ -36,6 +36,7 @@ WHY_NOT = "only the expectation of a task vector is kept"
     variants={"mergekit": MERGEKIT},
     idempotent=WHY_NOT,
     random=True,
+    version=2,
     parity="mergekit 0.1.5, at density 1",
 )
 def della(
@@ -68,7 +69,9 @@ def della(
     Differs:
         Rows are the vectors along the last axis; a vector is one row.
         A row of one entry keeps it with probability `density`, where the official code and mergekit compute 0/0.
-        Equal magnitudes are ranked by position; elsewhere their order is undefined.
+        Magnitudes are ranked as bfloat16 cuts them off (8 binary digits), and what is equal then by position, where the
+            order is undefined elsewhere. A probability moves by less than 2 epsilon times the share of the row that is
+            within 1 / 128 of the entry's magnitude.
         Draws belong to (seed, model, tensor, index), so they depend on no order.
         mergekit (variant mergekit) keeps all by default, has epsilon 0.15 and rescales by l1.
 
@@ -100,6 +103,7 @@ def della(
     variants={"mergekit": MERGEKIT},
     idempotent=WHY_NOT,
     random=True,
+    version=2,
     parity="mergekit 0.1.5, at density 1",
 )
 def della_linear(

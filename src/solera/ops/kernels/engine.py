@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from solera.ops.kernels import plain
 from solera.ops.kernels.formats import FORMATS, OUTPUTS
-from solera.ops.kernels.program import Code, Ending, Ends, Inputs, Packed
+from solera.ops.kernels.program import NOWHERE, Code, Ending, Ends, Inputs, Kept, Packed
 from solera.types import DType
 
 MOST = 8
@@ -75,9 +75,11 @@ def write(
     target: NDArray[Any],
     dtype: DType,
     unrolled: Unrolled | None = None,
+    kept: Kept | None = None,
 ) -> int:
     """Merge one block into `target` (integers of the output type's size), by one loop where there is one for it.
 
+    What is `kept` stands for the first operations.
     Returns 0; or 1 for an input that is not finite, 2 for a result that does not fit float16.
     """
     fast = compiled()
@@ -88,7 +90,8 @@ def write(
         if code != 1:  # else the general loop tells what is not finite: an input, or a sum of finite ones
             return code
     out = (target.ctypes.data, OUTPUTS[dtype], target.itemsize)
-    return int(fast.write(inputs.elements, start, _reading(inputs), ops.arrays, ends.arrays, *out))
+    noted = (NOWHERE, 0) if kept is None else (kept.masks, len(kept.ops))
+    return int(fast.write(inputs.elements, start, _reading(inputs), ops.arrays, ends.arrays, *noted, *out))
 
 
 def count(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
@@ -112,7 +115,7 @@ def count_inside(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
 
 
 def sums(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
-    """Sums by cells: rest is (stops, kind, found), changed in place."""
+    """Sums by cells: rest is (stops, kind, found, masks), changed in place."""
     return _call("sums", inputs, ops, start, *rest)
 
 

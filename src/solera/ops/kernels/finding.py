@@ -9,7 +9,7 @@ from typing import Any
 from solera.ops.kernels.brackets import Bracket
 from solera.ops.kernels.operands import Bad, Block, bad_input, inputs_of
 from solera.ops.kernels.passes import CountsFold, Fold, SumsFold
-from solera.ops.kernels.program import Op, Unit, pack
+from solera.ops.kernels.program import NOWHERE, Masks, Op, Unit, chooses, pack
 from solera.ops.kernels.ranking import Aim, OrderFold
 from solera.ops.kernels.recipe import CellSums, Found, LeafFacts, Order, Recipe, Then, Wanted
 from solera.types import DType, Scope
@@ -76,6 +76,7 @@ class SummaryPass:
         finished: Sequence[Found],
         start: int,
         facts: LeafFacts,
+        masks: Masks = NOWHERE,
     ) -> Bad | None:
         """Fold one block in, in place.
 
@@ -87,6 +88,7 @@ class SummaryPass:
             finished: what earlier steps found, by step.
             start: index of the first element in the leaf: a multiple of `CELL`, or where a row begins.
             facts: of the leaf.
+            masks: of the whole leaf, where what `chosen` names leaves is to be noted (`Kept`).
 
         Returns:
             The first element that is not finite, if any; the state is of no use then.
@@ -101,8 +103,15 @@ class SummaryPass:
         if isinstance(wants, CellSums) and len(wants.names) < 2:
             stops = stops[1:]
         ops = pack((*before, *inner), inputs.models, self.recipe.row(facts))
-        fine = state.fold.add(state.inner, Unit(inputs, ops, stops, start, facts.leaf))
+        fine = state.fold.add(state.inner, Unit(inputs, ops, stops, start, facts.leaf, masks))
         return None if fine else bad_input(inputs, start, len(inputs.bits) - len(blocks))
+
+    def chosen(self, state: State, finished: Sequence[Found], facts: LeafFacts) -> tuple[Op, ...]:
+        """The operations before sums, where they only choose entries and whole bytes of masks hold a row; else none."""
+        if not isinstance(state.fold, SumsFold) or self.recipe.row(facts) % 8:
+            return ()
+        ops = (*self._ops_before(finished, facts), *self._inner(state, finished, facts))
+        return ops if all(chooses(op) for op in ops) else ()
 
     def merge(self, left: State, right: State) -> State:
         """Join two states of one round."""

@@ -14,7 +14,7 @@ from solera.ops.kernels.formats import FORMATS, OUTPUTS, first_nonfinite
 from solera.ops.kernels.methods import METHODS
 from solera.ops.kernels.operands import Bad, Block, bad_input, inputs_of
 from solera.ops.kernels.passes import row_coefficients
-from solera.ops.kernels.program import Ends, Inputs, Packed, pack, pack_reduction
+from solera.ops.kernels.program import Ends, Inputs, Kept, Packed, pack, pack_reduction
 from solera.ops.kernels.recipe import Found, LeafFacts, Recipe
 from solera.types import DType, Grain
 
@@ -28,6 +28,7 @@ class Bound:
     ops: Packed
     ends: Ends
     unrolled: engine.Unrolled | None = None
+    kept: Kept | None = None
 
     def write(
         self,
@@ -44,7 +45,9 @@ class Bound:
             return None
         target = out.reshape(-1).view(f"i{out_dtype.itemsize}")
         ends = self._ends(inputs, start)
-        code = 1 if ends is None else engine.write(inputs, self.ops, ends, start, target, out_dtype, self.unrolled)
+        if ends is None:
+            return bad_input(inputs, start, len(inputs.bits) - len(blocks))
+        code = engine.write(inputs, self.ops, ends, start, target, out_dtype, self.unrolled, self.kept)
         if code == 0:
             return None
         if code == 1:
@@ -82,12 +85,17 @@ class FusedKernel:
         """Whether these element types can be read and written."""
         return out in OUTPUTS and all(dtype in FORMATS for dtype in dtypes)
 
-    def bind(self, finished: Sequence[Found], facts: LeafFacts) -> Bound:
-        """Prepare for one leaf; `finished[i]` is what step i found, None where it has nothing to find."""
+    def bind(self, finished: Sequence[Found], facts: LeafFacts, kept: Kept | None = None) -> Bound:
+        """Prepare for one leaf; `finished[i]` is what step i found, None where it has nothing to find.
+
+        What is `kept` is used where it stands for the first operations.
+        """
         models = self.models + int(self.recipe.base_as_operand)
         ops = [op for i, stage in enumerate(self.recipe.stages) for op in stage.ops(finished, facts, i)]
         ends = pack_reduction(self.recipe.ending(finished, facts), models)
         packed = pack(ops, models, self.recipe.row(facts))
+        if kept is not None and tuple(ops[: len(kept.ops)]) == kept.ops:
+            return Bound(self.recipe, self.delta, packed, ends, kept=kept)
         return Bound(self.recipe, self.delta, packed, ends, engine.unrolled_form(packed, ends, delta=self.delta))
 
     def write(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solera.ops.kernels import engine
-from solera.ops.kernels.program import Inputs, Packed, Unit
+from solera.ops.kernels.program import NOWHERE, Inputs, Packed, Unit
 from solera.ops.kernels.ranking import Aim, OrderFold
 from solera.ops.kernels.recipe import Ballot, CellSums, Changed, Matrix
 from solera.ops.kernels.tree import Partials
@@ -36,7 +36,7 @@ class SumsFold:
         if n == 0:
             return True
         found = np.zeros((len(unit.stops), self._rows(unit.inputs.models), -(-n // cell)))
-        fine = engine.sums(unit.inputs, unit.ops, unit.start, np.array(unit.stops, np.int64), kind, found)
+        fine = engine.sums(unit.inputs, unit.ops, unit.start, np.array(unit.stops, np.int64), kind, found, unit.masks)
         for partials, cells in zip(state, found, strict=True):
             partials.blocks.append((unit.leaf, unit.start // cell, cells))
         return fine
@@ -102,7 +102,7 @@ def row_coefficients(
     """Coefficients of every row of a block, model by model; None for an input that is not finite."""
     pairs = list(combinations_with_replacement(range(inputs.models), 2))
     found = np.zeros((1, len(pairs), inputs.elements // ops.row))
-    if not engine.sums(inputs, ops, start, np.zeros(1, np.int64), 1, found):
+    if not engine.sums(inputs, ops, start, np.zeros(1, np.int64), 1, found, NOWHERE):
         return None
     place = {pair: p for p, pair in enumerate(pairs)}
     index = [[place[min(i, j), max(i, j)] for j in range(inputs.models)] for i in range(inputs.models)]

@@ -95,8 +95,8 @@ def count_inside(inputs: Inputs, ops: Packed, start: int, of: int, rows: Any, bu
     return True
 
 
-def sums(inputs: Inputs, ops: Packed, start: int, stops: Any, kind: int, found: Any) -> bool:
-    """Sums by cells; see `loops.sums`."""
+def sums(inputs: Inputs, ops: Packed, start: int, stops: Any, kind: int, found: Any, masks: Any) -> bool:  # noqa: ARG001
+    """Sums by cells; see `loops.sums`. Notes no masks: what writes here runs all operations again."""
     loaded = _load(inputs)
     if loaded is None:
         return False

@@ -36,7 +36,8 @@ def _band(rows: Values, bottom: int, top: int) -> Values:
 
 def drop_by_rank(values: Values, wide: Values, drawn: Values, row: int) -> Values:
     """Zero what is not drawn by its rank; see `loops.ranks`."""
-    ranks = np.abs(values).reshape(len(values), -1, row).argsort(-1, kind="stable").argsort(-1, kind="stable")
+    coarse = (np.abs(values).view(np.int32) >> 16).reshape(len(values), -1, row)
+    ranks = coarse.argsort(-1, kind="stable").argsort(-1, kind="stable")
     slope, offset, inverse = wide[..., None]
     share = ranks.reshape(values.shape).astype(np.float64) * slope + offset
     keep = drawn.astype(np.int64) < (share * 2.0**53).astype(np.int64)

@@ -17,6 +17,9 @@ from solera.ops.kernels.formats import Raw
 from solera.types import DType
 
 Floats = Sequence[float]
+Masks = NDArray[np.uint8]
+NOWHERE: Masks = np.empty((0, 0), np.uint8)
+"""No masks."""
 
 
 class Code(IntEnum):
@@ -150,12 +153,26 @@ class Inputs:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What the first operations leave of a leaf, noted while sums were taken, so that writing need not run them again.
+
+    Attributes:
+        ops: the operations; all of them only choose entries.
+        masks: (models, elements / 8, rounded up); a bit is set where they leave a number, the lowest for the first.
+    """
+
+    ops: tuple[Op, ...]
+    masks: Masks
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One block as a pass sees it.
 
     Attributes:
         inputs: operands. ops: the stream as it reaches the step, `stops` operations for each sum.
         start: index of the first element. leaf: its name.
+        masks: where to note what is left after the last operation; of the whole leaf, empty for nowhere.
     """
 
     inputs: Inputs
@@ -163,6 +180,21 @@ class Unit:
     stops: tuple[int, ...]
     start: int
     leaf: str
+    masks: Masks
+
+
+def chooses(op: Op) -> bool:
+    """Whether an operation leaves every entry either as it is or as zero.
+
+    Example:
+        >>> chooses(Op(Code.KEEP, (0.5,))), chooses(Op(Code.SCALE, (0.5,)))
+        (True, False)
+    """
+    if op.code is Code.DROP:
+        return all(divisor == 1 for divisor in op.low)
+    if op.code is Code.ROW_DROP:
+        return not any(op.wide[2])
+    return op.code is not Code.SCALE
 
 
 def pack(ops: Sequence[Op], models: int, row: int = 0) -> Packed:

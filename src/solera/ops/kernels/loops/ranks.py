@@ -1,6 +1,6 @@
-"""Ranks of magnitudes inside a row, without comparing: radix sorting, and counting for single ranks.
+"""Ranks of magnitudes inside a row, without sorting: all of them by counting once, a single one digit by digit.
 
-The bits of a non-negative float32, read as an integer, grow with the number. Equal magnitudes are ranked by position.
+The bits of a non-negative float32, read as an integer, grow with the number.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def"
@@ -17,6 +17,9 @@ DIGIT = 11
 """Bits that one pass sorts by."""
 
 DIGITS = 1 << DIGIT
+COARSE = 1 << 15
+"""Magnitudes that bfloat16 tells apart."""
+
 FEW = 24
 """Numbers that are put in order by insertion."""
 
@@ -36,140 +39,52 @@ def magnitudes(row, sizes):
 
 
 @njit(**OPTIONS)
-def order(sizes, a, b, places, counts):
-    """Sort (magnitude, position), packed in 64 bits, by magnitude, then position; returns the buffer that holds it.
+def rank(part, sizes, keys, ranks, counts):
+    """The rank of every magnitude as bfloat16 cuts it off; what is equal then is ranked by position.
 
-    One pass puts them into about two buckets per entry. What shares a bucket and is out of order is mostly rare, and
-    moved by insertion; else a second try sorts by the bits below the bucket first, and the last one by all bits.
+    One count and one look-up per entry: `counts` holds a place for every such magnitude between the least that is not
+    zero and the largest.
     """
-    n = sizes.shape[0]
-    if n <= 2 * FEW:
-        pack(sizes, a)
-        settle(a, n * n)
-        return a
-    shift = assign(sizes, places)
-    starts(places, counts)
-    if not crowded(counts, n):
-        scatter(sizes, a, places, counts)
-        if settle(a, 4 * n):
-            return a
-        sort_below(sizes, shift, a, b, counts)
-        starts(places, counts)
-        scatter_again(b, a, places, counts)
-        if settle(a, 4 * n):
-            return a
-    pack(sizes, a)
-    pass_by(a, b, 32, counts)
-    pass_by(b, a, 32 + DIGIT, counts)
-    pass_by(a, b, 32 + 2 * DIGIT, counts)
-    return b
+    most, least = coarse(part, keys)
+    if part.shape[0] <= 2 * FEW:
+        rank_few(keys, sizes, ranks)
+        return
+    used = counts[: most - least + 3]
+    used[:] = 0
+    for i in range(keys.shape[0]):
+        keys[i] = max(keys[i] - least + np.int32(1), np.int32(0))
+        used[np.uint32(keys[i])] += np.int32(1)
+    below = np.int32(0)
+    for place in range(used.shape[0]):
+        below, used[place] = below + used[place], below
+    for i in range(keys.shape[0]):
+        own = np.uint32(keys[i])
+        ranks[i] = used[own]
+        used[own] += np.int32(1)
 
 
 @njit(**OPTIONS)
-def crowded(counts, n):
-    """Whether the buckets at either end, which are wide, hold too many for insertion."""
-    low, high = np.int64(counts[2]) - np.int64(counts[1]), n - np.int64(counts[counts.shape[0] - 1])
-    return low * low + high * high > 16 * n
-
-
-@njit(**OPTIONS)
-def scatter(sizes, target, places, counts):
-    """Put (magnitude, position) into the buckets, in order of position."""
-    for i in range(sizes.shape[0]):
-        place = np.uint32(places[i])
-        target[counts[place]] = (np.uint64(sizes[i]) << np.uint64(32)) | np.uint64(i)
-        counts[place] += np.uint32(1)
-
-
-@njit(**OPTIONS)
-def scatter_again(source, target, places, counts):
-    """Put what is packed into the buckets, in its order."""
-    for i in range(source.shape[0]):
-        place = np.uint32(places[source[i] & np.uint64(0xFFFFFFFF)])
-        target[counts[place]] = source[i]
-        counts[place] += np.uint32(1)
-
-
-@njit(**OPTIONS)
-def pack(sizes, packed):
-    """Magnitude and position in 64 bits."""
-    for i in range(sizes.shape[0]):
-        packed[i] = (np.uint64(sizes[i]) << np.uint64(32)) | np.uint64(i)
-
-
-@njit(**OPTIONS)
-def bits_for(n):
-    """Bits of a bucket's number for rows of n: about two buckets per entry."""
-    bits = DIGIT
-    while bits < 15 and (1 << bits) < 2 * n:
-        bits += 1
-    return bits
-
-
-@njit(**OPTIONS)
-def assign(sizes, places):
-    """Buckets that grow with the magnitude over sixteen octaves around the middle; zeros have one of their own.
-
-    The middle is the mean of the bits of what is not zero, which is near the mean of their logarithms. Returns how many
-    bits of the magnitude a bucket leaves open.
-    """
+def coarse(part, keys):
+    """The upper 15 bits of all magnitudes; returns the largest, and the least that is not zero."""
     wide()
-    n = sizes.shape[0]
-    bits = bits_for(n)
-    whole, filled = np.int64(0), np.int64(0)
+    most, least = np.int32(0), np.int32(COARSE - 1)
+    for i in range(part.shape[0]):
+        key = (bits_of(part[i]) & np.int32(0x7FFFFFFF)) >> np.int32(16)
+        keys[i] = key
+        most = max(most, key)
+        least = min(least, key if key != 0 else np.int32(COARSE - 1))
+    return most, min(least, most)
+
+
+@njit(**OPTIONS)
+def rank_few(keys, packed, ranks):
+    """Ranks in a short row: insertion puts magnitude and position, packed, in order."""
+    n = keys.shape[0]
     for i in range(n):
-        whole += np.int64(sizes[i])
-        filled += np.int64(sizes[i] != 0)
-    shift, last = np.int32(27 - bits), np.int32((1 << bits) - 1)
-    middle = np.int32(whole // filled) if filled > 0 else np.int32(0)
-    first = ((middle >> shift) << shift) - np.int32(9 << 23)
-    for i in range(n):
-        place = min(max((sizes[i] - first) >> shift, np.int32(1)), last)
-        places[i] = place if sizes[i] != 0 else np.int32(0)
-    return shift
-
-
-@njit(**OPTIONS)
-def starts(places, counts):
-    """Where every bucket begins."""
-    counts[:] = 0
-    for i in range(places.shape[0]):
-        counts[np.uint32(places[i])] += np.uint32(1)
-    below = np.uint32(0)
-    for d in range(counts.shape[0]):
-        below, counts[d] = below + counts[d], below
-
-
-@njit(**OPTIONS)
-def sort_below(sizes, shift, a, b, counts):
-    """Sort by the bits below the buckets into b: first those that have none, as stored bfloat16 mostly gives."""
-    mask = np.int32((1 << shift) - 1)
-    even, odd = 0, 0
-    for i in range(sizes.shape[0]):
-        packed = (np.uint64(sizes[i]) << np.uint64(32)) | np.uint64(i)
-        b[even], a[odd] = packed, packed
-        none = 1 if sizes[i] & mask == 0 else 0
-        even, odd = even + none, odd + 1 - none
-    rest = b[even:]
-    pass_by(a[:odd], rest, 32, counts)
-    pass_by(rest, a[:odd], 32 + DIGIT, counts)
-    rest[:] = a[:odd]
-
-
-@njit(**OPTIONS)
-def pass_by(source, target, shift, counts):
-    """Sort by the digit that begins at a bit; what is equal there stays in order."""
-    counts[:DIGITS] = 0
-    mask, places = np.uint64(DIGITS - 1), np.uint64(shift)
-    for i in range(source.shape[0]):
-        counts[(source[i] >> places) & mask] += np.uint32(1)
-    below = np.uint32(0)
-    for d in range(DIGITS):
-        below, counts[d] = below + counts[d], below
-    for i in range(source.shape[0]):
-        digit = (source[i] >> places) & mask
-        target[counts[digit]] = source[i]
-        counts[digit] += np.uint32(1)
+        packed[i] = (np.int64(keys[i]) << np.int64(32)) | np.int64(i)
+    settle(packed[:n], n * n)
+    for r in range(n):
+        ranks[packed[r] & np.int64(0xFFFFFFFF)] = r
 
 
 @njit(**OPTIONS)
@@ -192,15 +107,12 @@ def settle(values, most):
 @njit(**OPTIONS)
 def drop_by_rank(values, row, start, key, slope, offset, inverse):
     """Zero what is not drawn; an entry of rank r stays with probability slope * r + offset."""
-    sizes, places, ranks = np.empty(row, np.int32), np.empty(row, np.int32), np.zeros(row, np.int32)
-    a, b, counts = np.empty(row, np.uint64), np.empty(row, np.uint64), np.empty(1 << bits_for(row), np.uint32)
+    keys, ranks = np.empty(row, np.int32), np.zeros(row, np.int32)
+    few, counts = np.empty(2 * FEW, np.int64), np.empty(COARSE + 2, np.int32)
     for begin in range(0, values.shape[0], row):
         part = values[begin : begin + row]
         if slope != 0:
-            magnitudes(part, sizes)
-            ordered = order(sizes, a, b, places, counts)
-            for r in range(row):
-                ranks[ordered[r] & np.uint64(0xFFFFFFFF)] = r
+            rank(part, few, keys, ranks, counts)
         thin(part, ranks, start + begin, key, slope, offset, inverse)
 
 

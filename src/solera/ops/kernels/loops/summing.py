@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from solera.ops.kernels.loops.halving import above, tree_of
+from solera.ops.kernels.loops.masking import note
 from solera.ops.kernels.loops.numbers import CELL, OPTIONS, TILE, wide
 from solera.ops.kernels.loops.reading import load
 from solera.ops.kernels.loops.steps import models_of, run
@@ -23,8 +24,11 @@ def copy(source, target):
 
 
 @njit(**OPTIONS)
-def fill(cell, T, base, one, two, begin, length, start, reading, program, stops):
-    """The stream of one cell as it is after each of `stops`; returns whether all input is finite."""
+def fill(cell, T, base, one, two, begin, length, start, reading, program, stops, masks):
+    """The stream of one cell as it is after each of `stops`; returns whether all input is finite.
+
+    What is left in the end is noted in `masks`, unless that is empty.
+    """
     wide()
     tile = T.shape[1]
     for at in range(begin, begin + length, tile):
@@ -37,6 +41,8 @@ def fill(cell, T, base, one, two, begin, length, start, reading, program, stops)
             done = stops[s]
             for k in range(T.shape[0]):
                 copy(T[k, :m], cell[s, k, at - begin : at - begin + m])
+        if masks.shape[0] > 0:
+            note(T, m, start + at, masks)
     return True
 
 
@@ -55,11 +61,11 @@ def add_up(cell, size, kind, terms, spare, found, place):
 
 
 @njit(**OPTIONS)
-def sums(n, start, reading, program, stops, kind, found):
+def sums(n, start, reading, program, stops, kind, found, masks):
     """Sums by cells, or by rows. kind 0: magnitudes, 1: products of all pairs, 2: squares.
 
-    `found` is (stages, rows, cells); stage s sees the stream after the first `stops[s]` operations. Returns whether all
-    input is finite.
+    `found` is (stages, rows, cells); stage s sees the stream after the first `stops[s]` operations. `masks` are of the
+    whole leaf, or empty. Returns whether all input is finite.
     """
     row, models = program[6], models_of(reading)
     whole = row if row > 0 else CELL
@@ -72,7 +78,7 @@ def sums(n, start, reading, program, stops, kind, found):
     for begin in range(0, n, whole):
         length = min(whole, n - begin)
         size = above(length)
-        if not fill(cell, T, base, one, two, begin, length, start, reading, program, stops):
+        if not fill(cell, T, base, one, two, begin, length, start, reading, program, stops, masks):
             return False
         for s in range(stops.shape[0]):
             cell[s, :, length:size] = np.float32(0)

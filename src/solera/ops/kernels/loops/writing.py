@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from solera.ops.kernels.loops.divergence import importance
+from solera.ops.kernels.loops.masking import leave
 from solera.ops.kernels.loops.numbers import OPTIONS, wide
 from solera.ops.kernels.loops.reading import load, narrow
 from solera.ops.kernels.loops.steps import models_of, run, scale, tile_of
@@ -174,8 +175,11 @@ def end(tail, T, row, before, program, ends):
 
 
 @njit(**OPTIONS)
-def write(n, start, reading, program, ends, target, target_kind, target_size):
-    """Merge elements [0, n) of a block. Returns 0; 1 for an input that is not finite, 2 for one that does not fit."""
+def write(n, start, reading, program, ends, masks, noted, target, target_kind, target_size):
+    """Merge elements [0, n) of a block. Returns 0; 1 for an input that is not finite, 2 for one that does not fit.
+
+    Unless `masks` are empty, they say what the first `noted` operations leave.
+    """
     wide()
     row = program[6]
     tile = tile_of(row)
@@ -188,7 +192,9 @@ def write(n, start, reading, program, ends, target, target_kind, target_size):
         m = min(tile, n - at)
         if not load(T, base, at, m, reading):
             return 1
-        run(T, m, start + at, program, 0, before, one, two)
+        if masks.shape[0] > 0:
+            leave(T, m, start + at, masks)
+        run(T, m, start + at, program, noted, before, one, two)
         result = out[:m] if tail == 0 else base[:m]
         if tail == 0:
             reduce(T, m, at, ends, row, result, one)
