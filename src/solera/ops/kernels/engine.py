@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from solera.ops.kernels import plain
 from solera.ops.kernels.formats import FORMATS, OUTPUTS
+from solera.ops.kernels.native import Loops, kept_in
 from solera.ops.kernels.program import NOWHERE, Code, Ending, Ends, Inputs, Kept, Packed
 from solera.types import DType
 
@@ -24,13 +25,11 @@ SWITCH = "SOLERA_COMPILED"
 
 
 @cache
-def compiled() -> Any:
-    """The module of compiled loops; None where numba is missing or switched off. Imported at the first call (0.5 s)."""
+def compiled() -> Loops | None:
+    """The compiled loops; None where numba is missing or switched off."""
     if os.environ.get(SWITCH) == "0" or find_spec("numba") is None:
         return None
-    from solera.ops.kernels import loops as module
-
-    return module
+    return Loops(kept_in())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,9 @@ def unrolled_form(ops: Packed, ends: Ends, *, delta: bool) -> Unrolled | None:
     return Unrolled("elect", (low, ops.low[-2], ends.shares, ops.high[-1, 0], ends.ending == Ending.DISJOINT))
 
 
-def _write_unrolled(form: Unrolled, inputs: Inputs, ends: Ends, target: NDArray[Any], dtype: DType) -> int:
-    from solera.ops.kernels.loops import unrolled
-
-    loop = getattr(unrolled, f"{form.name}_{inputs.models}")
+def _write_unrolled(fast: Loops, form: Unrolled, inputs: Inputs, ends: Ends, target: NDArray[Any], dtype: DType) -> int:
     out = (target.ctypes.data, OUTPUTS[dtype], target.itemsize)
-    return int(loop(inputs.elements, _reading(inputs), *form.arguments, ends.scalars, *out))
+    return fast(f"{form.name}_{inputs.models}", inputs.elements, _reading(inputs), *form.arguments, ends.scalars, *out)
 
 
 def write(
@@ -86,12 +82,12 @@ def write(
     if fast is None:
         return plain.write(inputs, ops, ends, start, target, dtype)
     if unrolled is not None and inputs.models <= MOST and all(d is DType.BF16 for d in inputs.dtypes):
-        code = _write_unrolled(unrolled, inputs, ends, target, dtype)
+        code = _write_unrolled(fast, unrolled, inputs, ends, target, dtype)
         if code != 1:  # else the general loop tells what is not finite: an input, or a sum of finite ones
             return code
     out = (target.ctypes.data, OUTPUTS[dtype], target.itemsize)
     noted = (NOWHERE, 0) if kept is None else (kept.masks, len(kept.ops))
-    return int(fast.write(inputs.elements, start, _reading(inputs), ops.arrays, ends.arrays, *noted, *out))
+    return fast("write", inputs.elements, start, _reading(inputs), ops.arrays, ends.arrays, *noted, *out)
 
 
 def count(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
@@ -133,7 +129,7 @@ def _call(name: str, inputs: Inputs, ops: Packed, start: int, *rest: Any) -> boo
     fast = compiled()
     if fast is None:
         return bool(getattr(plain, name)(inputs, ops, start, *rest))
-    return bool(getattr(fast, name)(inputs.elements, start, _reading(inputs), ops.arrays, *rest))
+    return bool(fast(name, inputs.elements, start, _reading(inputs), ops.arrays, *rest))
 
 
 def _reading(inputs: Inputs) -> tuple[Any, ...]:

@@ -26,7 +26,8 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2, wide
+from solera.ops.kernels.loops.memory import stacked
+from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2, pointer_f, wide
 from solera.ops.kernels.loops.reading import narrow, widen
 
 INFINITE = np.int32(0x7F800000)
@@ -39,7 +40,7 @@ FRAME = """
 def {name}_{k}(n, reading, {arguments}scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
 {unpack}

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
 from solera.ops.kernels.loops.divergence import importance
-from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, wide
+from solera.ops.kernels.loops.memory import release, workspace
+from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, pointer_2u, pointer_4, wide
 from solera.ops.kernels.loops.sifting import bracketed, count_changes, plain_changes
 from solera.ops.kernels.loops.steps import models_of, prepare, tile_of, variance, votes
 
@@ -59,17 +60,19 @@ def count(n, start, reading, program, of, upper, zeros):
     """Histogram of magnitudes, a row per model (or one row of what is `derived`); returns whether all is finite."""
     wide()
     models, tile = models_of(reading), tile_of(program[6])
-    T = np.empty((models, tile), np.float32)
-    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
-    places = np.empty(tile, np.uint16)
+    fine = True
+    own, T, base, one, two = workspace(models, tile)
+    places = carray(pointer_2u(base.ctypes.data), (tile,))
     for at in range(0, n, tile):
         m = min(tile, n - at)
         if not prepare(T, base, one, two, at, m, start, reading, program):
-            return False
+            fine = False
+            break
         derived(T, m, of, program[6], one, two)
         for k in range(upper.shape[0]):
             tally(two[:m] if of > 0 else T[k, :m], places, upper[k], zeros[k : k + 1])
-    return True
+    release(own)
+    return fine
 
 
 @njit(**OPTIONS)
@@ -77,18 +80,20 @@ def gather(n, start, reading, program, of, found):
     """Bits of the magnitudes, (rows, n); returns whether all input is finite."""
     wide()
     models, tile = models_of(reading), tile_of(program[6])
-    T = np.empty((models, tile), np.float32)
-    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
+    fine = True
+    own, T, base, one, two = workspace(models, tile)
     for at in range(0, n, tile):
         m = min(tile, n - at)
         if not prepare(T, base, one, two, at, m, start, reading, program):
-            return False
+            fine = False
+            break
         derived(T, m, of, program[6], one, two)
         for k in range(found.shape[0]):
             row, out = two[:m] if of > 0 else T[k, :m], found[k, at : at + m]
             for i in range(m):
                 out[i] = bits_of(row[i]) & np.int32(0x7FFFFFFF)
-    return True
+    release(own)
+    return fine
 
 
 @njit(**OPTIONS)
@@ -98,12 +103,13 @@ def count_bracket(n, start, reading, program, of, ends, counts, zeros, room, fil
     if of == 0 and program[0].shape[0] == 0 and plain_changes(reading):
         return count_changes(n, reading, ends, counts, zeros, room, filled)
     models, tile = models_of(reading), tile_of(program[6])
-    T = np.empty((models, tile), np.float32)
-    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
+    fine = True
+    own, T, base, one, two = workspace(models, tile)
     for at in range(0, n, tile):
         m = min(tile, n - at)
         if not prepare(T, base, one, two, at, m, start, reading, program):
-            return False
+            fine = False
+            break
         derived(T, m, of, program[6], one, two)
         for k in range(ends.shape[0]):
             row, none = two[:m] if of > 0 else T[k, :m], 0
@@ -112,39 +118,43 @@ def count_bracket(n, start, reading, program, of, ends, counts, zeros, room, fil
                 kept, none = bracketed(row, ends[k, b], counts[k, b], free)
                 filled[k, b] += kept
             zeros[k] += none
-    return True
+    release(own)
+    return fine
 
 
 @njit(**OPTIONS)
 def count_inside(n, start, reading, program, of, rows, buckets, tables):
     """Histogram by lower bits inside selected (row, bucket) pairs; returns whether all input is finite."""
     models, tile = models_of(reading), tile_of(program[6])
-    T = np.empty((models, tile), np.float32)
-    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
-    bits = np.empty(tile, np.int32)
+    fine = True
+    own, T, base, one, two = workspace(models, tile)
+    bits = carray(pointer_4(base.ctypes.data), (tile,))
     for at in range(0, n, tile):
         m = min(tile, n - at)
         if not prepare(T, base, one, two, at, m, start, reading, program):
-            return False
+            fine = False
+            break
         derived(T, m, of, program[6], one, two)
         for r in range(rows.shape[0]):
             row = two[:m] if of > 0 else T[rows[r], :m]
             for i in range(m):
                 bits[i] = bits_of(row[i]) & np.int32(0x7FFFFFFF)
             inside(bits[:m], buckets[r], tables[r : r + 1])
-    return True
+    release(own)
+    return fine
 
 
 @njit(**OPTIONS)
 def ballot(n, start, reading, program, by_count, found):
     """Count entries that elect plus and minus; returns whether all input is finite."""
     models, tile = models_of(reading), tile_of(program[6])
-    T = np.empty((models, tile), np.float32)
-    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
+    fine = True
+    own, T, base, one, two = workspace(models, tile)
     for at in range(0, n, tile):
         m = min(tile, n - at)
         if not prepare(T, base, one, two, at, m, start, reading, program):
-            return False
+            fine = False
+            break
         votes(T, m, by_count, one)
         plus, minus = 0, 0
         for i in range(m):
@@ -152,19 +162,21 @@ def ballot(n, start, reading, program, by_count, found):
             minus += 1 if one[i] < 0 else 0
         found[0] += plus
         found[1] += minus
-    return True
+    release(own)
+    return fine
 
 
 @njit(**OPTIONS)
 def changed(n, start, reading, program, epsilon, found):
     """Count entries that each model changed with others (row 0 of `found`) and alone (row 1)."""
     models, tile = models_of(reading), tile_of(program[6])
-    T = np.empty((models, tile), np.float32)
-    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
+    fine = True
+    own, T, base, one, two = workspace(models, tile)
     for at in range(0, n, tile):
         m = min(tile, n - at)
         if not prepare(T, base, one, two, at, m, start, reading, program):
-            return False
+            fine = False
+            break
         for i in range(m):
             one[i] = np.float32(0)
         for k in range(models):
@@ -180,4 +192,5 @@ def changed(n, start, reading, program, epsilon, found):
                 unique += 1 if mine & (one[i] == 1) else 0
             found[0, k] += shared
             found[1, k] += unique
-    return True
+    release(own)
+    return fine

@@ -10,10 +10,11 @@ these loops and numpy give the same bits.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
 from solera.ops.kernels.loops.halving import above, tree
-from solera.ops.kernels.loops.numbers import OPTIONS, double_of, long_of
+from solera.ops.kernels.loops.memory import allocate, release
+from solera.ops.kernels.loops.numbers import OPTIONS, double_of, long_of, pointer_d
 from solera.ops.series import EXP_TERMS as E
 from solera.ops.series import LEAST_POWER, LN2_HIGH, LN2_LOW, LOG2_E, ROOT_HALF
 from solera.ops.series import LOG_TERMS as L
@@ -80,7 +81,7 @@ def probabilities(values, out, terms, spare, size):
     top = np.float64(most)
     for i in range(n):
         out[i] = exponential(np.float64(values[i]) - top)
-    terms[:n] = out[:n]
+        terms[i] = out[i]
     terms[n:size] = 0.0
     whole = tree(terms, spare, size)
     for i in range(n):
@@ -103,9 +104,13 @@ def divergence(x, base, p, q, terms, spare, size):
 def importance(T, n, row, out):
     """|x - base| times the divergence of its row; T holds the base, then x."""
     size = above(row)
-    p, q, terms, spare = np.empty(row), np.empty(row), np.empty(size), np.empty(max(8, size // 8))
+    own, less = allocate(8 * (2 * row + size + max(8, size // 8))), max(8, size // 8)
+    p, q = carray(pointer_d(own), (row,)), carray(pointer_d(own + 8 * row), (row,))
+    terms = carray(pointer_d(own + 16 * row), (size,))
+    spare = carray(pointer_d(own + 16 * row + 8 * size), (less,))
     for begin in range(0, n, row):
         base, x = T[0, begin : begin + row], T[1, begin : begin + row]
         far = divergence(x, base, p, q, terms, spare, size)
         for i in range(row):
             out[begin + i] = np.float32(np.float64(abs(x[i] - base[i])) * far)
+    release(own)

@@ -32,7 +32,8 @@ def _pointer(kind: Any) -> Any:
 
 
 pointer_1, pointer_2, pointer_4 = _pointer(types.int8), _pointer(types.int16), _pointer(types.int32)
-pointer_f = _pointer(types.float32)
+pointer_8, pointer_2u, pointer_4u = _pointer(types.int64), _pointer(types.uint16), _pointer(types.uint32)
+pointer_f, pointer_d = _pointer(types.float32), _pointer(types.float64)
 
 
 @intrinsic

@@ -9,9 +9,10 @@ The bits of a non-negative float32, read as an integer, grow with the number.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
-from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, wide
+from solera.ops.kernels.loops.memory import allocate, release
+from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, pointer_4, pointer_4u, pointer_8, wide
 
 DIGIT = 11
 """Bits that one pass sorts by."""
@@ -107,13 +108,17 @@ def settle(values, most):
 @njit(**OPTIONS)
 def drop_by_rank(values, row, start, key, slope, offset, inverse):
     """Zero what is not drawn; an entry of rank r stays with probability slope * r + offset."""
-    keys, ranks = np.empty(row, np.int32), np.zeros(row, np.int32)
-    few, counts = np.empty(2 * FEW, np.int64), np.empty(COARSE + 2, np.int32)
+    own = allocate(16 * FEW + 8 * row + 4 * (COARSE + 2))
+    few, after = carray(pointer_8(own), (2 * FEW,)), own + 16 * FEW
+    keys, ranks = carray(pointer_4(after), (row,)), carray(pointer_4(after + 4 * row), (row,))
+    counts = carray(pointer_4(after + 8 * row), (COARSE + 2,))
+    ranks[:] = 0
     for begin in range(0, values.shape[0], row):
         part = values[begin : begin + row]
         if slope != 0:
             rank(part, few, keys, ranks, counts)
         thin(part, ranks, start + begin, key, slope, offset, inverse)
+    release(own)
 
 
 @njit(**OPTIONS)
@@ -135,8 +140,10 @@ def thin(part, ranks, start, key, slope, offset, inverse):
 @njit(**OPTIONS)
 def keep_row_band(values, row, bottom, top):
     """Zero what is not between the magnitudes of two ranks of its row; all of it where they cross."""
-    sizes, spare = np.empty(row, np.int32), np.empty(row, np.int32)
-    counts, fine = np.empty(DIGITS, np.uint32), np.empty(DIGITS, np.uint32)
+    own = allocate(8 * row + 8 * DIGITS)
+    sizes, spare = carray(pointer_4(own), (row,)), carray(pointer_4(own + 4 * row), (row,))
+    counts = carray(pointer_4u(own + 8 * row), (DIGITS,))
+    fine = carray(pointer_4u(own + 8 * row + 4 * DIGITS), (DIGITS,))
     for begin in range(0, values.shape[0], row):
         part = values[begin : begin + row]
         if bottom > top:
@@ -148,6 +155,7 @@ def keep_row_band(values, row, bottom, top):
         high = at_rank(sizes, counts, shift, np.int64(top), spare, fine)
         for i in range(row):
             part[i] = part[i] if (sizes[i] >= low) & (sizes[i] <= high) else np.float32(0)
+    release(own)
 
 
 @njit(**OPTIONS)

@@ -16,7 +16,8 @@ from llvmlite import binding, ir
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
-from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2, wide
+from solera.ops.kernels.loops.memory import stacked
+from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2, pointer_f, wide
 from solera.ops.kernels.loops.reading import widen
 
 LANES = 16
@@ -175,7 +176,7 @@ def count_changes(n, reading, ends, counts, zeros, room, filled):
     """`count_bracket` of a stream that no operation changes: read, subtracted and sifted at once."""
     wide()
     addresses, kinds, sizes, numbers, least, _delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     for at in range(0, n, TILE):
         base = tile[: min(TILE, n - at)]
         if not widen(addresses[0] + at * sizes[0], kinds[0], numbers[0], least[0], base):

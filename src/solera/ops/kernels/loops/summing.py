@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
 from solera.ops.kernels.loops.halving import above, tree_of
 from solera.ops.kernels.loops.masking import note
-from solera.ops.kernels.loops.numbers import CELL, OPTIONS, TILE, wide
+from solera.ops.kernels.loops.memory import allocate, release, workspace
+from solera.ops.kernels.loops.numbers import CELL, OPTIONS, TILE, pointer_d, pointer_f, wide
 from solera.ops.kernels.loops.reading import load
 from solera.ops.kernels.loops.steps import models_of, run
 
@@ -71,16 +72,20 @@ def sums(n, start, reading, program, stops, kind, found, masks):
     whole = row if row > 0 else CELL
     room = above(min(whole, max(8, n)))
     tile = row if row > 0 else TILE
-    T = np.empty((models, tile), np.float32)
-    cell = np.empty((stops.shape[0], models, room), np.float32)
-    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
-    terms, spare = np.empty(max(8, room // 8), np.float64), np.empty(max(8, room // 8), np.float64)
+    own, T, base, one, two = workspace(models, tile)
+    stages, some, fine = stops.shape[0], max(8, room // 8), True
+    more = allocate(16 * some + 4 * stages * models * room)
+    terms, spare = carray(pointer_d(more), (some,)), carray(pointer_d(more + 8 * some), (some,))
+    cell = carray(pointer_f(more + 16 * some), (stages, models, room))
     for begin in range(0, n, whole):
         length = min(whole, n - begin)
         size = above(length)
         if not fill(cell, T, base, one, two, begin, length, start, reading, program, stops, masks):
-            return False
-        for s in range(stops.shape[0]):
+            fine = False
+            break
+        for s in range(stages):
             cell[s, :, length:size] = np.float32(0)
             add_up(cell[s], size, kind, terms, spare, found[s], begin // whole)
-    return True
+    release(more)
+    release(own)
+    return fine

@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2, wide
+from solera.ops.kernels.loops.memory import stacked
+from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2, pointer_f, wide
 from solera.ops.kernels.loops.reading import narrow, widen
 
 INFINITE = np.int32(0x7F800000)
@@ -24,7 +25,7 @@ NONE, ONE = np.float32(0), np.float32(1)
 def add_1(n, reading, weights, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0 = weights[0]
@@ -69,7 +70,7 @@ def add_1(n, reading, weights, scalars, target, target_kind, target_size):
 def elect_1(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0 = low[0]
@@ -119,7 +120,7 @@ def elect_1(n, reading, low, weights, shares, even, divide, scalars, target, tar
 def changed_1(n, reading, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
 
@@ -150,7 +151,7 @@ def changed_1(n, reading, scalars, target, target_kind, target_size):
 def add_2(n, reading, weights, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1 = weights[0], weights[1]
@@ -200,7 +201,7 @@ def add_2(n, reading, weights, scalars, target, target_kind, target_size):
 def elect_2(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1 = low[0], low[1]
@@ -257,7 +258,7 @@ def elect_2(n, reading, low, weights, shares, even, divide, scalars, target, tar
 def changed_2(n, reading, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
 
@@ -291,7 +292,7 @@ def changed_2(n, reading, scalars, target, target_kind, target_size):
 def add_3(n, reading, weights, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2 = weights[0], weights[1], weights[2]
@@ -346,7 +347,7 @@ def add_3(n, reading, weights, scalars, target, target_kind, target_size):
 def elect_3(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2 = low[0], low[1], low[2]
@@ -410,7 +411,7 @@ def elect_3(n, reading, low, weights, shares, even, divide, scalars, target, tar
 def changed_3(n, reading, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
 
@@ -447,7 +448,7 @@ def changed_3(n, reading, scalars, target, target_kind, target_size):
 def add_4(n, reading, weights, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
@@ -507,7 +508,7 @@ def add_4(n, reading, weights, scalars, target, target_kind, target_size):
 def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3 = low[0], low[1], low[2], low[3]
@@ -578,7 +579,7 @@ def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, tar
 def changed_4(n, reading, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
 
@@ -618,7 +619,7 @@ def changed_4(n, reading, scalars, target, target_kind, target_size):
 def add_5(n, reading, weights, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
@@ -683,7 +684,7 @@ def add_5(n, reading, weights, scalars, target, target_kind, target_size):
 def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4 = low[0], low[1], low[2], low[3], low[4]
@@ -761,7 +762,7 @@ def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, tar
 def changed_5(n, reading, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
 
@@ -804,7 +805,7 @@ def changed_5(n, reading, scalars, target, target_kind, target_size):
 def add_6(n, reading, weights, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
@@ -874,7 +875,7 @@ def add_6(n, reading, weights, scalars, target, target_kind, target_size):
 def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5 = low[0], low[1], low[2], low[3], low[4], low[5]
@@ -959,7 +960,7 @@ def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, tar
 def changed_6(n, reading, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
 
@@ -1005,7 +1006,7 @@ def changed_6(n, reading, scalars, target, target_kind, target_size):
 def add_7(n, reading, weights, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
@@ -1080,7 +1081,7 @@ def add_7(n, reading, weights, scalars, target, target_kind, target_size):
 def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5, l6 = low[0], low[1], low[2], low[3], low[4], low[5], low[6]
@@ -1172,7 +1173,7 @@ def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, tar
 def changed_7(n, reading, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
 
@@ -1221,7 +1222,7 @@ def changed_7(n, reading, scalars, target, target_kind, target_size):
 def add_8(n, reading, weights, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
@@ -1301,7 +1302,7 @@ def add_8(n, reading, weights, scalars, target, target_kind, target_size):
 def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5, l6, l7 = low[0], low[1], low[2], low[3], low[4], low[5], low[6], low[7]
@@ -1400,7 +1401,7 @@ def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, tar
 def changed_8(n, reading, scalars, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    tile = np.empty(TILE, np.float32)
+    tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
 

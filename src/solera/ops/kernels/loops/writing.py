@@ -10,6 +10,7 @@ from numba import njit
 
 from solera.ops.kernels.loops.divergence import importance
 from solera.ops.kernels.loops.masking import leave
+from solera.ops.kernels.loops.memory import release, workspace
 from solera.ops.kernels.loops.numbers import OPTIONS, wide
 from solera.ops.kernels.loops.reading import load, narrow
 from solera.ops.kernels.loops.steps import models_of, run, scale, tile_of
@@ -183,19 +184,18 @@ def write(n, start, reading, program, ends, masks, noted, target, target_kind, t
     wide()
     row = program[6]
     tile = tile_of(row)
-    T = np.empty((models_of(reading), tile), np.float32)
-    base, one, two = np.empty(tile, np.float32), np.empty(tile, np.float32), np.empty(tile, np.float32)
-    out = np.empty(tile, np.float32)
+    own, T, base, one, two = workspace(models_of(reading), tile)
     verdict = 0
     tail, before = tail_of(program, ends, reading[5], T.shape[0])
     for at in range(0, n, tile):
         m = min(tile, n - at)
         if not load(T, base, at, m, reading):
-            return 1
+            verdict = 1
+            break
         if masks.shape[0] > 0:
             leave(T, m, start + at, masks)
         run(T, m, start + at, program, noted, before, one, two)
-        result = out[:m] if tail == 0 else base[:m]
+        result = two[:m] if tail == 0 else base[:m]
         if tail == 0:
             reduce(T, m, at, ends, row, result, one)
             finish(result, ends, base, reading[5])
@@ -203,4 +203,5 @@ def write(n, start, reading, program, ends, masks, noted, target, target_kind, t
             end(tail, T, result, before, program, ends)
         if not narrow(result, target + at * target_size, target_kind):
             verdict = 2
+    release(own)
     return verdict

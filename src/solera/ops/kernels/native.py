@@ -1,0 +1,185 @@
+"""The compiled loops as object code that is kept on disk: a process that finds it there runs it without numba.
+
+Importing numba takes longer than a small merge. What numba made of a loop is an object file; llvmlite alone links it,
+and ctypes calls it with the fields that numba makes of arguments: of an array its size, item size, place, shape and
+strides, after two references that are empty here; of a tuple its items.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import count
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+LOOPS = Path(__file__).parent / "loops"
+SUFFIX = ".loop"
+LINKED = count()
+"""Numbers for what is linked: the linker wants each library to have a name of its own."""
+
+_WORD, _REAL, _FLAG = ctypes.c_int64, ctypes.c_float, ctypes.c_uint8
+_GIVEN = {"int64": ctypes.c_int64, "bool": ctypes.c_uint8}
+
+
+def fields(arguments: Sequence[Any]) -> Iterator[Any]:
+    """What a loop is handed for its arguments.
+
+    Example:
+        >>> list(fields((7, (True, np.float32(0.5)))))
+        [7, True, np.float32(0.5)]
+        >>> array = np.zeros((2, 3), np.float32)
+        >>> [word for word in fields((array,)) if word != array.ctypes.data]
+        [0, 0, 6, 4, 2, 3, 12, 4]
+    """
+    for argument in arguments:
+        if isinstance(argument, np.ndarray):
+            place = argument.__array_interface__["data"][0]
+            yield from (0, 0, argument.size, argument.itemsize, place, *argument.shape, *argument.strides)
+        elif isinstance(argument, tuple):
+            yield from fields(argument)
+        else:
+            yield argument
+
+
+def kind(argument: Any) -> str:
+    """What one code is made for: types, and of arrays whether they are contiguous and may be changed.
+
+    Example:
+        >>> kind((7, np.zeros((2, 3), np.float32)))
+        '(int,<f4:2:C:w)'
+    """
+    if isinstance(argument, np.ndarray):
+        flags = argument.flags
+        order = "C" if flags.c_contiguous else "A"
+        return f"{argument.dtype.str}:{argument.ndim}:{order}:{'w' if flags.writeable else 'r'}"
+    if isinstance(argument, tuple):
+        return f"({','.join(map(kind, argument))})"
+    return type(argument).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A loop in memory: called like the loop itself. `library` keeps its code alive."""
+
+    function: Any
+    gives: Any
+    library: Any
+
+    def __call__(self, arguments: Sequence[Any]) -> int:
+        """Run it; threads of Python go on meanwhile."""
+        result, fault = self.gives(), ctypes.c_void_p()
+        if self.function(ctypes.byref(result), ctypes.byref(fault), *fields(arguments)) != 0:
+            msg = "a loop raised, and none does"
+            raise AssertionError(msg)
+        return int(result.value)
+
+
+@dataclass(slots=True)
+class Loops:
+    """All loops by name. `kept` is where their object code lies; those that are not there are built by numba once."""
+
+    kept: Path
+    known: dict[tuple[str, str], Any] = field(default_factory=dict)
+    lock: Any = field(default_factory=Lock)
+
+    def __call__(self, name: str, *arguments: Any) -> int:
+        """Run a loop; bools come as 0 and 1."""
+        key = name, kind(arguments)
+        found = self.known.get(key)
+        if found is None:
+            with self.lock:
+                found = self.known.get(key) or self.known.setdefault(key, self._found(*key, arguments))
+        return int(found(arguments))
+
+    def _found(self, name: str, kinds: str, arguments: Sequence[Any]) -> Any:
+        """The loop from its file; else made, filed and linked; where that cannot be, as numba calls it."""
+        path = self.kept / f"{name}-{hashlib.blake2b(kinds.encode(), digest_size=8).hexdigest()}-{state()}{SUFFIX}"
+        linked = read(path, arguments)
+        if linked is not None:
+            return linked
+        from solera.ops.kernels.loops import building
+
+        file(path, *building.built(name, arguments))
+        return read(path, arguments) or (lambda given: building.loop(name)(*given))
+
+
+def kept_in() -> Path:
+    """Where object code lies: beside the loops, as numba's own; where that is not writable, in the user's cache."""
+    if os.access(LOOPS, os.W_OK):
+        return LOOPS / "__pycache__"
+    return Path(os.environ.get("SOLERA_CACHE") or Path.home() / ".cache" / "solera") / "loops"
+
+
+@cache
+def state() -> str:
+    """What object code depends on: the text of the loops, and the processor."""
+    from llvmlite import binding
+
+    texts = [path.read_bytes() for path in sorted(LOOPS.glob("*.py"))]
+    machine = (binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
+    return hashlib.blake2b(b"\0".join([" ".join(machine).encode(), *texts]), digest_size=8).hexdigest()
+
+
+def file(path: Path, code: bytes, known: dict[str, Any]) -> None:
+    """Keep object code, where that can be written: one line of JSON, then the code."""
+    head = {**known, "digest": hashlib.blake2b(code, digest_size=16).hexdigest()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(f".{os.getpid()}")
+        new.write_bytes(json.dumps(head).encode() + b"\n" + code)
+        new.replace(path)
+    except OSError:
+        return
+
+
+def read(path: Path, arguments: Sequence[Any]) -> Linked | None:
+    """A loop from its file; None where there is none, or it is damaged or cannot be linked."""
+    try:
+        head, code = path.read_bytes().split(b"\n", 1)
+        known = json.loads(head)
+        if hashlib.blake2b(code, digest_size=16).hexdigest() != known["digest"]:
+            return None
+        return link(code, known, arguments)
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, ImportError, AttributeError):
+        return None
+
+
+def link(code: bytes, known: dict[str, Any], arguments: Sequence[Any]) -> Linked:
+    """Object code as a function for arguments like these."""
+    from llvmlite import binding
+
+    builder = binding.JITLibraryBuilder().add_object_img(code).add_current_process()
+    never = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
+    for symbol in known["absent"]:
+        builder = builder.import_symbol(symbol, never)
+    library = builder.export_symbol(known["symbol"]).link(linker(), f"loop {next(LINKED)}")
+    gives = _GIVEN[known["gives"]]
+    types = (ctypes.POINTER(gives), ctypes.POINTER(ctypes.c_void_p), *(_type(word) for word in fields(arguments)))
+    function = ctypes.CFUNCTYPE(ctypes.c_int32, *types)(library[known["symbol"]])
+    return Linked(function, gives, library)
+
+
+@cache
+def linker() -> Any:
+    """The process's linker of object code."""
+    from llvmlite import binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    machine = binding.Target.from_default_triple().create_target_machine(jit=True)
+    return binding.create_lljit_compiler(machine)
+
+
+def _type(word: Any) -> Any:
+    if isinstance(word, bool):
+        return _FLAG
+    return _REAL if isinstance(word, np.float32) else _WORD
