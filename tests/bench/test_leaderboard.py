@@ -38,6 +38,19 @@ def test_scores_are_shares_of_the_experts():
     assert found.line("experts", "default").groups.keys() == {"held-in", "corrupted"}
 
 
+def test_the_figure_names_the_metric_of_its_axis():
+    from dataclasses import replace
+
+    from solera.bench.figure import measured
+
+    of = bed(testbed="lm-6")
+    exact = replace(of, tasks=tuple(replace(task, metric="exact") for task in of.tasks))
+    rows = [row("experts", "default", ROWS["experts"], exact), row("ties", "tuned", ROWS["ties"], exact)]
+    found = board(Records({exact.key: exact}, {r.key: r for r in rows}), "lm-6", "small")
+    assert measured(found).startswith("held-in exact match, % of the expert's, mean of 1 seed,")
+    assert measured(board(records(ROWS, seeds=2), "vision-8", "small")).startswith("held-in accuracy, ")
+
+
 def test_intervals_are_those_of_items_and_paired():
     found = board(records(ROWS, seeds=3), "vision-8", "small")
     linear = found.line("linear", "default").groups["held-in"]
