@@ -124,7 +124,7 @@ def generating_tasks(built: Built, split: Split, longest: int = 96) -> tuple[Tas
     return tuple(
         Task(
             f"{name}/generated",
-            facts.digest_of(items),
+            facts.digest_of(["generated", longest, *items]),
             len(items),
             "answer",
             partial(generated, tokenizer, items, longest),
