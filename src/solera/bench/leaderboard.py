@@ -154,14 +154,14 @@ class _Table:
         return np.array([_value(self.row(name, bed), place) for name in self.names])
 
     def _drawn(self, bed: BedRecord, place: int, task: TaskFacts, random: np.random.Generator) -> Array:
-        """Values with items drawn again; as they stand where a metric is no mean over items."""
+        """Values with items drawn again; without items: as they stand among seeds, unknown on one seed alone."""
         items = np.full((len(self.names), task.items), np.nan)
         for k, name in enumerate(self.names):
             each = _each(self.row(name, bed), place)
             if len(each) == task.items:
                 items[k] = each
         means = item_means(items, REPLICATES, random)
-        plain = self._values(bed, place)[:, None]
+        plain = self._values(bed, place)[:, None] if len(self.beds) > 1 else np.nan
         return np.where(np.isfinite(items).all(axis=1)[:, None], means, plain)
 
     def _share(self, values: Array, task: TaskFacts) -> Array:
