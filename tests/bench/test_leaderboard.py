@@ -60,6 +60,12 @@ def test_intervals_are_those_of_items_and_paired():
     assert found.difference(("experts", "default"), ("ties", "tuned"), "unseen") is None
 
 
+def test_tasks_that_view_the_same_items_draw_them_together():
+    found = board(records({**ROWS, "experts": [RIGHT] * 4, "ties": [HALF] * 4}), "vision-8", "small")
+    drawn = found.replicates["ties", "tuned"]["held-in"]
+    assert drawn.std() == pytest.approx(0.25, rel=0.1), "two views of four images are worth four items, not eight"
+
+
 def test_without_items_one_seed_gives_no_interval_and_several_do():
     def of(seeds):
         made = records(ROWS, seeds=seeds)

@@ -138,7 +138,9 @@ class _Table:
         """Group -> means (rows,), and replicates (rows, replicates), on one testbed."""
         points: dict[str, list[Array]] = {group: [] for group in GROUPS}
         drawn: dict[str, list[Array]] = {group: [] for group in GROUPS}
+        state = random.bit_generator.state
         for place, task in enumerate(bed.tasks):
+            random.bit_generator.state = state  # tasks may be views of the same items: these are drawn together
             values = self._values(bed, place)
             again = self._drawn(bed, place, task, random)
             points[task.group].append(self._share(values, task))
