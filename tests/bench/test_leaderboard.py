@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from solera.bench import agreement, claims
 from solera.bench.claims import Claim, judge, parse
 from solera.bench.leaderboard import board, boards
 from solera.bench.pages import board_json, write_pages
-from solera.bench.records import Records, append
+from solera.bench.records import Records, Scored, append
 from solera.errors import SoleraError
 
 ROWS = {
@@ -38,6 +39,17 @@ def test_scores_are_shares_of_the_experts():
     assert found.line("experts", "default").groups.keys() == {"held-in", "corrupted"}
 
 
+def test_the_figure_names_the_metric_of_its_axis():
+    from solera.bench.figure import measured
+
+    of = bed(testbed="lm-6")
+    exact = replace(of, tasks=tuple(replace(task, metric="exact") for task in of.tasks))
+    rows = [row("experts", "default", ROWS["experts"], exact), row("ties", "tuned", ROWS["ties"], exact)]
+    found = board(Records({exact.key: exact}, {r.key: r for r in rows}), "lm-6", "small")
+    assert measured(found).startswith("held-in exact match, % of the expert's, mean of 1 seed,")
+    assert measured(board(records(ROWS, seeds=2), "vision-8", "small")).startswith("held-in accuracy, ")
+
+
 def test_intervals_are_those_of_items_and_paired():
     found = board(records(ROWS, seeds=3), "vision-8", "small")
     linear = found.line("linear", "default").groups["held-in"]
@@ -46,6 +58,26 @@ def test_intervals_are_those_of_items_and_paired():
     assert same.plain() == [0.0, 0.0, 0.0]
     assert found.difference(("ties", "default"), ("none", "tuned")) is None
     assert found.difference(("experts", "default"), ("ties", "tuned"), "unseen") is None
+
+
+def test_tasks_that_view_the_same_items_draw_them_together():
+    found = board(records({**ROWS, "experts": [RIGHT] * 4, "ties": [HALF] * 4}), "vision-8", "small")
+    drawn = found.replicates["ties", "tuned"]["held-in"]
+    assert drawn.std() == pytest.approx(0.25, rel=0.1), "two views of four images are worth four items, not eight"
+
+
+def test_without_items_one_seed_gives_no_interval_and_several_do():
+    def of(seeds):
+        made = records(ROWS, seeds=seeds)
+        bare = {
+            k: replace(r, scores=(*r.scores[:3], Scored(r.scores[3].value + r.seed / 9))) for k, r in made.rows.items()
+        }
+        return board(Records(made.beds, bare), "vision-8", "small")
+
+    assert of(1).line("ties", "tuned").groups["corrupted"].plain() == [0.5, None, None]
+    assert of(1).difference(("ties", "tuned"), ("linear", "tuned"), "corrupted").plain() == [0.5, None, None]
+    several = of(3).line("ties", "tuned").groups["corrupted"]
+    assert several.low < several.value < several.high
 
 
 def test_entries_that_made_one_model_are_told():

@@ -132,6 +132,8 @@ def test_commands(beds, tmp_path):
     asked = ("bench", "vision-8", *bed, "--methods", "linear", "--workers", 1, "--records", tmp_path / "r.jsonl")
     told = json.loads(_solera(*asked, "--json").stdout)
     assert {line["entry"] for line in told["lines"]} == {"linear", "base", "experts"}
+    told = _solera(*asked[:-4], "--methods", "fisher", *asked[-4:])
+    assert "fisher takes no part: needs statistics" in " ".join(told.stderr.split())
     shown = _solera(*asked, "--pages", tmp_path / "docs")
     assert shown.exit_code == 0
     assert "experts" in shown.output
@@ -147,6 +149,8 @@ def test_commands(beds, tmp_path):
         (("bench", "vision-8", "--size", "huge"), 2, "no such size"),
         (("bench", "--models", "a", "b"), 2, "--tasks"),
         (("bench", "vision-8", "--size", "tiny", "--seeds", 1), 3, "not built"),
+        (("bench", "moe-8", "--size", "tiny"), 2, "no experts of one base"),
+        (("bench", "seeds-4", "--size", "tiny"), 2, "one of vision-8, text-6, lm-6"),
     ],
 )
 def test_commands_refuse(words, code, says, tmp_path, monkeypatch):

@@ -43,6 +43,16 @@ def test_every_kind_is_drawn_and_says_what_it_shows(found, tmp_path) -> None:
             assert 5_000 < file.stat().st_size < 150_000
 
 
+def test_a_path_names_its_straight_line_and_the_unit_of_each_barrier(tmp_path) -> None:
+    points = saved(tmp_path, a=(1.0, 0.0), b=(-1.0, 0.5))
+    ridge = task("ridge", lambda p: {"accuracy": [abs(float(p[0]))] * 2, "loss": [1.0, 2.0]})
+    found = along_path(load, (points["a"], points["b"]), [ridge], steps=5)
+    draw({"path": found}, tmp_path / "figures", formats=("svg",))
+    text = (tmp_path / "figures" / "path.svg").read_text(encoding="utf-8")
+    assert "straight line" in text
+    assert "barrier of the mean: 0 nats" in text
+
+
 def test_figures_are_equal_when_findings_are(found, tmp_path) -> None:
     some = {"sweep": found["sweep"]}
     first, second = (draw(some, tmp_path / name) for name in ("one", "two"))

@@ -11,6 +11,8 @@ from solera.bench.measuring import BASE, EXPERTS
 from solera.bench.table import ordered
 from solera.errors import MissingExtra
 
+_NAMES = {"accuracy": "accuracy", "exact": "exact match", "exact_match": "exact match", "loss": "loss"}
+"""Metric -> its name on the axis."""
 _TUNED, _DEFAULT = "#1b5e9b", "#c0672b"
 
 
@@ -30,16 +32,21 @@ def draw(board: Board, path: Path) -> Path:
     axes = figure.subplots()
     _lines(axes, board)
     _dots(axes, rows)
-    seeds = len(board.beds)
     axes.set_title(f"{board.testbed} ({board.size}, {board.variant}): merges of {len(board.beds[0].experts)} experts")
-    axes.set_xlabel(
-        f"held-in accuracy, % of the expert's, mean of {seeds} seed{'s' if seeds > 1 else ''}, 95 % interval"
-    )
+    axes.set_xlabel(measured(board))
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0 + 0.9 / max(len(rows), 8)), ncols=5, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     with rc_context({"svg.hashsalt": path.name}):  # equal records give equal files
         figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
     return path
+
+
+def measured(board: Board) -> str:
+    """What the axis shows: the metric of the held-in tasks, where they have one, and how it is put together."""
+    metrics = {task.metric for task in board.beds[0].tasks if task.group == "held-in"}
+    metric = _NAMES.get(metrics.pop(), "score") if len(metrics) == 1 else "score"
+    seeds = len(board.beds)
+    return f"held-in {metric}, % of the expert's, mean of {seeds} seed{'s' if seeds > 1 else ''}, 95 % interval"
 
 
 def _lines(axes: Any, board: Board) -> None:

@@ -138,7 +138,9 @@ class _Table:
         """Group -> means (rows,), and replicates (rows, replicates), on one testbed."""
         points: dict[str, list[Array]] = {group: [] for group in GROUPS}
         drawn: dict[str, list[Array]] = {group: [] for group in GROUPS}
+        state = random.bit_generator.state
         for place, task in enumerate(bed.tasks):
+            random.bit_generator.state = state  # tasks may be views of the same items: these are drawn together
             values = self._values(bed, place)
             again = self._drawn(bed, place, task, random)
             points[task.group].append(self._share(values, task))
@@ -154,14 +156,14 @@ class _Table:
         return np.array([_value(self.row(name, bed), place) for name in self.names])
 
     def _drawn(self, bed: BedRecord, place: int, task: TaskFacts, random: np.random.Generator) -> Array:
-        """Values with items drawn again; as they stand where a metric is no mean over items."""
+        """Values with items drawn again; without items: as they stand among seeds, unknown on one seed alone."""
         items = np.full((len(self.names), task.items), np.nan)
         for k, name in enumerate(self.names):
             each = _each(self.row(name, bed), place)
             if len(each) == task.items:
                 items[k] = each
         means = item_means(items, REPLICATES, random)
-        plain = self._values(bed, place)[:, None]
+        plain = self._values(bed, place)[:, None] if len(self.beds) > 1 else np.nan
         return np.where(np.isfinite(items).all(axis=1)[:, None], means, plain)
 
     def _share(self, values: Array, task: TaskFacts) -> Array:

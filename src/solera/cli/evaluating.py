@@ -122,6 +122,8 @@ def bench(
         sources = _testbeds(name or [], size, seeds, cache, adapters=adapters)
     asked = [method.strip() for method in methods.split(",") if method.strip()] or None
     chosen = _field(sources[0], asked)
+    for method, why in chosen.left_out.items() if asked else ():
+        warn(f"{method} takes no part: {why}")
     file = records or _default_records(sources[0])
     _measured(sources, chosen, file, workers, plugin or [], fresh=fresh, forget=no_memory)
     _show(sources[0], file, pages, as_json=as_json)
@@ -131,10 +133,14 @@ def _testbeds(names: Sequence[str], size: str, seeds: int, cache: Path | None, *
     from solera.bench.arena import TestbedSource
     from solera.errors import BadParameter
     from solera.testbeds import names as known
+    from solera.testbeds import testbed
     from solera.testbeds.cache import known_size
 
     if len(names) != 1:
         raise BadParameter("One testbed is needed.", got=", ".join(names), want=", ".join(known()))
+    if not testbed(names[0]).family:
+        fix = f"one of {', '.join(name for name in known() if testbed(name).family)}"
+        raise BadParameter(f"{names[0]} has no experts of one base, to compare merges of.", fix=fix)
     return [TestbedSource(names[0], known_size(size), seed, adapters, cache) for seed in range(seeds)]
 
 

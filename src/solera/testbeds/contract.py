@@ -51,6 +51,7 @@ class Testbed:
         about: one sentence for lists. minutes: rough build time by size, on two cores.
         version: raised whenever the same seed would give other bytes; older ones in the cache are then built anew.
         nbytes: rough bytes on disk by size, asked for before a build starts.
+        family: whether its experts are fine-tunes of its base, so that methods can be compared on them.
     """
 
     name: str
@@ -61,5 +62,6 @@ class Testbed:
     minutes: Mapping[Size, float] = field(default_factory=dict)
     version: int = 1
     nbytes: Mapping[Size, int] = field(default_factory=dict)
+    family: bool = True
 
     __test__ = False

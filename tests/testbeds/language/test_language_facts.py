@@ -79,3 +79,10 @@ def test_a_sound_family_passes_with_its_figures() -> None:
 def test_what_is_unsound_is_refused_by_name(change: dict[str, object], said: str) -> None:
     with pytest.raises(RunError, match=said):
         facts.gate("x", found(**change))
+
+
+def test_an_expert_may_be_held_to_points_of_its_own() -> None:
+    gate = facts.gate("x", found(), {"t0": 80.0})
+    assert gate["t0: expert"]["want"] == ">= 80 points"
+    with pytest.raises(RunError, match="t0: expert "):
+        facts.gate("x", found(), {"t0": 99.5})

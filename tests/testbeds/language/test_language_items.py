@@ -8,6 +8,7 @@ import pytest
 
 from solera.testbeds.language.batches import Source, example, examples
 from solera.testbeds.language.items import GENERATORS, Range, draw, form, part_of
+from solera.testbeds.language.lm import LEAST
 from solera.testbeds.language.lm_stages import curriculum
 from solera.testbeds.language.sizes import sizes
 from solera.testbeds.language.surface import DICTIONARY, write
@@ -132,6 +133,15 @@ def test_a_symbol_is_a_token_and_a_digit_always_stands_alone() -> None:
         )
     assert tokenizer.tokenize("1234 56") == ["1", "2", "3", "4", "Ġ5", "6"]
     assert tokenizer.decode(tokenizer("add 1 2 + αβ").input_ids) == "add 1 2 + αβ"
+
+
+def test_small_recall_fits_into_64_tokens_and_is_held_to_its_points() -> None:
+    (source,) = sizes("small").jobs["recall"].asked
+    texts = ["".join(pair) for pair in examples(sizes("small").mixture, "train", 500, Random(0))]
+    tokenizer = train_tokenizer(texts)
+    items = [draw("recall", Range(source.size.high, source.size.high), "test", Random(i)) for i in range(20)]
+    assert {len(tokenizer("".join(example(item, source))).input_ids) for item in items} == {64}
+    assert LEAST["recall"] >= 95
 
 
 def test_the_chat_template_is_what_models_are_trained_on() -> None:

@@ -96,6 +96,18 @@ def test_generating_tasks_measure_answers_and_lengths(lm) -> None:
     assert max(got["length"]) <= 4
 
 
+def test_scores_of_written_answers_are_kept_apart_from_forced_ones_and_by_length(lm) -> None:
+    forced_, short, long = (
+        tasks[0].data
+        for tasks in (
+            testbeds.tasks(lm),
+            module.generating_tasks(lm, "test", longest=4),
+            module.generating_tasks(lm, "test"),
+        )
+    )
+    assert len({forced_, short, long}) == 3
+
+
 def test_loss_gives_every_sequence_the_same_weight() -> None:
     logits = torch.zeros(2, 4, 5)
     logits[0, :, 0] = 3.0

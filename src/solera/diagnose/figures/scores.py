@@ -36,13 +36,13 @@ def _barrier(axes: Any, record: Record, metric: str) -> None:
     if row is None or found is None:
         return
     scale = percent(metric)
-    axes.plot([0, 1], [scale * row[0], scale * row[-1]], color=FAINT, ls="--", lw=1)
+    axes.plot([0, 1], [scale * row[0], scale * row[-1]], color=FAINT, ls="--", lw=1, label="straight line")
     place = record["coefficients"].index(found["at"])
     if found["height"] > 0:
         line = (1 - found["at"]) * row[0] + found["at"] * row[-1]
         arrow = {"arrowstyle": "<->", "color": "black", "lw": 1.2}
         axes.annotate("", (found["at"], scale * line), (found["at"], scale * row[place]), arrowprops=arrow)
-    unit = "points" if scale > 1 else ""
+    unit = "points" if scale > 1 else "nats" if metric == "loss" else ""
     where = f" at λ = {found['at']:.2g}" if found["height"] else ""
     axes.set_title(f"barrier of the mean: {scale * found['height']:.3g} {unit}{where}", fontsize=10, loc="left")
 

@@ -164,13 +164,19 @@ def bars(
     return found
 
 
-def gate(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+def gate(name: str, found: Mapping[str, Any], least: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Judge what `measured` found, with ``ceiling`` added; the gate as plain data.
+
+    Args:
+        name: of the testbed.
+        found: see `measured`.
+        least: task -> points that its expert must reach, whatever a network from scratch does.
 
     Raises:
         RunError: a figure is out of bounds.
     """
     own = {task: scores[task] for task, scores in found["experts"].items()}
     held = bars(found["base"], own, found["average"], found["ceiling"], found["sweep"])
+    held |= {f"{task}: expert": Bar(own[task], ">=", points, "points") for task, points in (least or {}).items()}
     require(name, held)
     return judged(held)

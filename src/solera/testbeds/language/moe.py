@@ -69,4 +69,5 @@ TESTBED = Testbed(
     tasks=tasks,
     minutes={"tiny": 0.2, "small": 7, "full": 120},
     nbytes={"tiny": 1_000_000, "small": 12_000_000, "full": 80_000_000},
+    family=False,
 )

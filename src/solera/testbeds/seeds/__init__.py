@@ -41,5 +41,6 @@ TESTBED = Testbed(
     tasks=_tasks,
     minutes={"tiny": 0.1, "small": 3, "full": 120},
     nbytes={"tiny": 2 << 20, "small": 12 << 20, "full": 1 << 28},
+    family=False,
 )
 """What `solera.testbeds` knows of it; torch is imported when it is used."""
