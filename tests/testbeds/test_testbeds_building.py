@@ -129,6 +129,52 @@ def test_a_stage_whose_files_changed_is_done_again(kind, build, tmp_path) -> Non
     assert log.read_text().split()[:6] == ["base", "b", "a", "c", "b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ({"rates": {"b": 2.0}}, ["b"]),
+        ({"rates": {"base": 2.0}}, ["base", "b", "a"]),  # experts come from the base, so they are made again with it
+        ({"settings": lambda size: 2.0}, ["base", "b", "a"]),
+        ({}, []),
+    ],
+)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_after_a_change_of_settings_no_stage_of_before_is_used(kind, build, change, again, workers) -> None:
+    kind(trouble={"c": "stop"})
+    with pytest.raises(Interrupted):
+        build()
+    log = kind(workers=workers, **change)
+    before, seen = log.read_text().split(), []
+    built = build(on_event=seen.append)
+    assert sorted(log.read_text().split()[len(before) :]) == sorted([*again, "c"])
+    said = ", ".join(e.message for e in seen if e.kind == "warning")
+    assert ("made with other settings before" in said) == bool(again)
+    assert all(name in said for name in again)
+    assert built.digest == build(cache="whole").digest
+
+
+def test_a_stage_that_is_gone_from_the_settings_leaves_nothing(kind, build) -> None:
+    kind(trouble={"c": "stop"})
+    with pytest.raises(Interrupted):
+        build()
+    kind(models=("a", "c"))
+    built = build()
+    assert not (built.folder / "b").exists()
+    assert built.digest == build(cache="whole").digest
+
+
+def test_records_that_do_not_tell_what_they_are_of_are_not_used(kind, build, tmp_path) -> None:
+    kind(trouble={"c": "stop"})
+    with pytest.raises(Interrupted):
+        build()
+    record = tmp_path / "cache" / ".toy-tiny-0-v1.solera" / "model" / ".stages" / "b.json"
+    kept = json.loads(record.read_text())
+    record.write_text(json.dumps({name: value for name, value in kept.items() if name != "made_of"}))
+    log = kind()
+    build()
+    assert log.read_text().split() == ["base", "b", "a", "c", "b", "c"]
+
+
 def test_a_damaged_file_is_named_and_force_repairs_it(kind, build) -> None:
     kind()
     built = build()

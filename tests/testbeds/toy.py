@@ -16,12 +16,12 @@ from solera.testbeds.stages import Stage, run
 MODELS = ("b", "a", "c")
 
 
-def write(out: Path, tell, *, seed: int, log: str, trouble: str = "") -> dict[str, int]:
+def write(out: Path, tell, *, seed: int, log: str, trouble: str = "", rate: float = 1.0) -> dict[str, int]:
     """One model folder; `log` gets the stage's name, so that a test sees what was done how often."""
     with Path(log).open("a") as file:
         file.write(out.name.partition(".")[0] + "\n")
     tell(1, 2)
-    (out / "config.json").write_text(json.dumps({"seed": seed}))
+    (out / "config.json").write_text(json.dumps({"seed": seed, "rate": rate}))
     if trouble == "stop":
         raise KeyboardInterrupt
     if trouble == "full":
@@ -36,17 +36,20 @@ def write(out: Path, tell, *, seed: int, log: str, trouble: str = "") -> dict[st
     return {"process": os.getpid()}
 
 
-def make(folder: Path, size: str, seed: int, listener, *, log: str, trouble=None, workers: int = 1) -> None:
-    trouble = trouble or {}
+def make(
+    folder: Path, size: str, seed: int, listener, *, log: str, trouble=None, workers=1, rates=None, models=MODELS
+) -> None:
+    trouble, rates = trouble or {}, rates or {}
     done = {}
-    for group in (("base",), MODELS):
-        stages = [Stage(n, write, {"seed": seed, "log": log, "trouble": trouble.get(n, "")}) for n in group]
+    for group in (("base",), models):
+        options = {n: {"seed": seed, "log": log, "trouble": trouble.get(n, "")} for n in group}
+        stages = [Stage(n, write, {**options[n], "rate": rates.get(n, 1.0)}) for n in group]
         done |= run(folder, stages, listener, title=group[0], workers=workers if len(group) > 1 else 1)
-    facts = {"time": time.time(), "processes": [done[n].facts["process"] for n in MODELS]}
-    declare(folder, Made("base", {n: n for n in MODELS}, extras={"same": "a"}, facts=facts))
+    facts = {"time": time.time(), "processes": [done[n].facts["process"] for n in models]}
+    declare(folder, Made("base", {n: n for n in models}, extras={"same": "a"}, facts=facts))
 
 
-def toy(log: Path, *, version: int = 1, nbytes: int = 0, **options) -> Testbed:
+def toy(log: Path, *, version: int = 1, nbytes: int = 0, settings=None, **options) -> Testbed:
     def made(folder, size, seed, listener):
         make(folder, size, seed, listener, log=str(log), **options)
 
@@ -58,4 +61,5 @@ def toy(log: Path, *, version: int = 1, nbytes: int = 0, **options) -> Testbed:
         lambda _built, _split: (),
         version=version,
         nbytes={"tiny": nbytes},
+        settings=settings,
     )

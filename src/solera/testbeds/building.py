@@ -20,11 +20,12 @@ from pathlib import Path
 from solera import __version__
 from solera.errors import Interrupted, NotFound, SoleraError, TargetInUse
 from solera.execute.staging import Staging, check_space, commit, recover, told, unwritable
+from solera.testbeds import stages
 from solera.testbeds.cache import Stored, place, root, stored
 from solera.testbeds.contract import Built, Size, Testbed
 from solera.testbeds.homes import missing, testbed
 from solera.testbeds.making import MADE, declared
-from solera.testbeds.manifest import MANIFEST, STAGES, seal, unseal, version_inside
+from solera.testbeds.manifest import MANIFEST, seal, unseal, version_inside
 from solera.types import Event
 
 Listener = Callable[[Event], None]
@@ -158,9 +159,10 @@ def _build(kind: Testbed, this: Stored, staging: Staging, listener: Listener) ->
     listener(Event("started", "testbed", said))
     begun = time.monotonic()
     with _boundary(kind.name, this.folder):
+        stages.begin(staging.model, f"{this.folder.name} {kind.settings(this.size) if kind.settings else ''}")
         kind.make(staging.model, this.size, this.seed, listener)
         made = declared(staging.model)
-        shutil.rmtree(staging.model / STAGES, ignore_errors=True)
+        stages.end(staging.model)
         seal(staging.model, this, made, _circumstances(time.monotonic() - begun))
         (staging.model / MADE).unlink()
     commit(staging)

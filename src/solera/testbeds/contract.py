@@ -52,6 +52,9 @@ class Testbed:
         version: raised whenever the same seed would give other bytes; older ones in the cache are then built anew.
         nbytes: rough bytes on disk by size, asked for before a build starts.
         family: whether its experts are fine-tunes of its base, so that methods can be compared on them.
+        settings: size -> what it stands for, where the options of stages name the size alone; its `repr` tells whether
+            stages that an interrupted build left may be used.
+        of: source -> the same testbed made of other data, called ``NAME:SOURCE``; None: there is one source.
     """
 
     name: str
@@ -63,5 +66,7 @@ class Testbed:
     version: int = 1
     nbytes: Mapping[Size, int] = field(default_factory=dict)
     family: bool = True
+    settings: Callable[[Size], object] | None = None
+    of: Callable[[str], Testbed] | None = None
 
     __test__ = False

@@ -1,7 +1,8 @@
 """A build as stages: each is done once, in a process of its own where two run at a time, and never half.
 
 A stage writes to a folder of its own, which is renamed when it is finished; a record with the digests of its files says
-so. Called again after an interruption, `run` does only what is missing.
+so. Called again after an interruption, `run` does only what is missing. A record also says what its stage was made of:
+work, options, the testbed and its version, the stages of earlier calls. Where any of these differs, it is made again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from solera.checkpoints.identity import hasher
 from solera.testbeds.manifest import STAGES, files_below
 from solera.types import Event
 
@@ -29,6 +31,8 @@ Tell = Callable[[int, int], None]
 """(done, total): how far a stage is."""
 Work = Callable[..., Mapping[str, Any] | None]
 _TICK_S = 0.2
+_CHAIN = "chain"
+"""File beside the records: digest of the testbed and of all stages that this build has come past, then their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class Stage:
         name: path below the testbed's folder where its files end up, such as ``experts/rotated``.
         work: (empty folder, tell, **options) -> facts as plain JSON data. A function of a module, so that another
             process can find it; it draws nothing from global generators and sees one thread.
-        options: plain values. Paths of earlier stages are handed in here.
+        options: plain values: JSON data, and paths. Paths of earlier stages are handed in here. Other options, another
+            stage: what was made with them before is not used.
     """
 
     name: str
@@ -49,12 +54,33 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What is known of a finished stage: its facts, wall and processor seconds, digests of its files."""
+    """What is known of a finished stage: facts, wall and processor seconds, digests of its files and of its making."""
 
     facts: dict[str, Any]
     seconds: float
     cpu: float
     files: dict[str, str]
+    made_of: str = ""
+
+
+def begin(folder: Path, what: str) -> None:
+    """Say what is built in `folder`, before its first stage: finished stages of anything else are made again.
+
+    Args:
+        folder: of the testbed being built.
+        what: name, size, seed and version of the testbed, and its settings.
+    """
+    (folder / STAGES).mkdir(parents=True, exist_ok=True)
+    (folder / STAGES / _CHAIN).write_text(_digest(what), "utf-8")
+
+
+def end(folder: Path) -> None:
+    """After the last stage: records go, and stages of an earlier build that this one has not come past."""
+    passed = set(_chain(folder)[1:])
+    for record in (folder / STAGES).glob("*.json"):
+        if (name := record.stem.replace("--", "/")) not in passed:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    shutil.rmtree(folder / STAGES)
 
 
 def run(
@@ -67,6 +93,9 @@ def run(
 ) -> dict[str, Finished]:
     """Do the stages that are not done yet; those of one call must not need each other.
 
+    A stage that was finished with other options, or after other stages in earlier calls, is done again; a warning
+    says so.
+
     Args:
         folder: of the testbed being built.
         stages: to be done, the longest first.
@@ -77,16 +106,22 @@ def run(
     Returns:
         Stage name -> what is known of it, in the order of `stages`.
     """
+    keys = _keys(folder, stages)
     found = {stage.name: _record(folder, stage.name) for stage in stages}
-    missing = [stage for stage in stages if found[stage.name] is None]
-    show = _Progress(listener, title or stages[0].name, [s.name for s in stages], [s.name for s in missing])
+    title = title or stages[0].name
+    if odd := [name for name, done in found.items() if done and done.made_of != keys[name]]:
+        listener(Event("warning", title, f"made with other settings before, and made again: {', '.join(odd)}"))
+    missing = [stage for stage in stages if found[stage.name] is None or stage.name in odd]
+    show = _Progress(listener, title, [s.name for s in stages], [s.name for s in missing])
     if missing and workers > 1:
-        _in_processes(folder, missing, show, min(workers, len(missing)))
+        _in_processes(folder, missing, keys, show, min(workers, len(missing)))
     elif missing:
         with single_thread():
             for stage in missing:
-                _perform(folder, stage, partial(show, stage.name))
-    return {stage.name: found[stage.name] or _surely(folder, stage.name) for stage in stages}
+                _perform(folder, stage, keys[stage.name], partial(show, stage.name))
+    _pass(folder, keys)
+    again = {stage.name for stage in missing}
+    return {name: _surely(folder, name) if name in again or not done else done for name, done in found.items()}
 
 
 @contextmanager
@@ -100,6 +135,41 @@ def single_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _digest(text: str) -> str:
+    return str(hasher().update(text.encode()).hexdigest())
+
+
+def _chain(folder: Path) -> list[str]:
+    """Digest of what was passed, and the names; nothing where nobody called `begin`."""
+    path = folder / STAGES / _CHAIN
+    return path.read_text("utf-8").splitlines() if path.exists() else []
+
+
+def _pass(folder: Path, keys: Mapping[str, str]) -> None:
+    """All that comes later may build on these stages, so it depends on what they are made of."""
+    if chain := _chain(folder):
+        lines = [_digest("\n".join([chain[0], *keys.values()])), *chain[1:], *keys]
+        (folder / STAGES / _CHAIN).write_text("\n".join(lines), "utf-8")
+
+
+def _keys(folder: Path, stages: Sequence[Stage]) -> dict[str, str]:
+    """Stage name -> digest of all that it is made of."""
+    before = _chain(folder)[:1]
+    made = {s.name: [s.name, s.work.__module__, s.work.__qualname__, _portable(s.options, folder)] for s in stages}
+    return {name: _digest(json.dumps([before, parts], sort_keys=True)) for name, parts in made.items()}
+
+
+def _portable(value: Any, folder: Path) -> Any:
+    """Options as JSON data, the same wherever the testbed is built."""
+    if isinstance(value, Mapping):
+        return {str(key): _portable(each, folder) for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        return [_portable(each, folder) for each in value]
+    if isinstance(value, Path | str):
+        return str(value).replace(str(folder), "")
+    return value
 
 
 def _quoted(name: str) -> str:
@@ -124,7 +194,7 @@ def _surely(folder: Path, name: str) -> Finished:
     return found
 
 
-def _perform(folder: Path, stage: Stage, tell: Tell) -> None:
+def _perform(folder: Path, stage: Stage, key: str, tell: Tell) -> None:
     """Do one stage in its own folder, rename that, and write its record."""
     part, target = folder / STAGES / f"{_quoted(stage.name)}.part", folder / stage.name
     shutil.rmtree(part, ignore_errors=True)
@@ -136,7 +206,7 @@ def _perform(folder: Path, stage: Stage, tell: Tell) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.rename(target)
     files = files_below(target) if target.is_dir() else {}
-    done = Finished(dict(facts or {}), time.perf_counter() - wall, time.process_time() - cpu, files)
+    done = Finished(dict(facts or {}), time.perf_counter() - wall, time.process_time() - cpu, files, key)
     record = folder / STAGES / f"{_quoted(stage.name)}.json"
     written = record.with_suffix(".new")
     written.write_text(json.dumps(asdict(done)), "utf-8")
@@ -165,11 +235,13 @@ class _Progress:
         self.listener(Event("progress", self.title, name, done=steps, total=whole, unit="steps"))
 
 
-def _in_processes(folder: Path, stages: Sequence[Stage], show: _Progress, workers: int) -> None:
+def _in_processes(
+    folder: Path, stages: Sequence[Stage], keys: Mapping[str, str], show: _Progress, workers: int
+) -> None:
     context = multiprocessing.get_context("spawn")
     queue, stop = context.Queue(), context.Event()
     with ProcessPoolExecutor(workers, context, _begin, (queue, stop, os.getpid())) as pool:
-        waiting = [pool.submit(_in_child, folder, stage) for stage in stages]
+        waiting = [pool.submit(_in_child, folder, stage, keys[stage.name]) for stage in stages]
         try:
             _follow(waiting, queue, show)
         except BaseException:
@@ -218,5 +290,5 @@ def _watch(parent: int, stop: Any) -> None:
     os._exit(1)
 
 
-def _in_child(folder: Path, stage: Stage) -> None:
-    _perform(folder, stage, lambda done, total: _QUEUE.put((stage.name, done, total)))
+def _in_child(folder: Path, stage: Stage, key: str) -> None:
+    _perform(folder, stage, key, lambda done, total: _QUEUE.put((stage.name, done, total)))

@@ -61,6 +61,11 @@ def tasks(built: Built, split: Split) -> tuple[Task, ...]:
     return tuple(replace(t, group="held-in" if t.name in known else "unseen") for t in lm.tasks(built, split))
 
 
+def _settings(size: Size) -> object:
+    """Of the models, and of the tasks."""
+    return moe_stages.SIZES[size], sizes(size)
+
+
 TESTBED = Testbed(
     name="moe-8",
     about="a Mixtral and a Qwen3-MoE with eight experts each, trained on the tasks of lm-6",
@@ -70,4 +75,5 @@ TESTBED = Testbed(
     minutes={"tiny": 0.2, "small": 7, "full": 120},
     nbytes={"tiny": 1_000_000, "small": 12_000_000, "full": 80_000_000},
     family=False,
+    settings=_settings,
 )

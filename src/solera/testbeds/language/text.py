@@ -15,6 +15,7 @@ from solera.evaluate.contract import Measured, Split, Task
 from solera.testbeds.contract import Built, Size, Testbed
 from solera.testbeds.language import facts, text_stages
 from solera.testbeds.language.text_data import CLASSES
+from solera.testbeds.language.text_sizes import text_sizes
 from solera.testbeds.making import Made, declare
 from solera.testbeds.stages import Stage, run
 from solera.types import Event
@@ -94,4 +95,5 @@ TESTBED = Testbed(
     tasks=tasks,
     minutes={"tiny": 0.2, "small": 5, "full": 240},
     nbytes={"tiny": 2_000_000, "small": 40_000_000, "full": 300_000_000},
+    settings=text_sizes,
 )
