@@ -294,10 +294,53 @@ def test_two_builds_do_not_meet(kind, build, tmp_path) -> None:
 
 
 def test_remove_takes_all_versions_and_what_was_left(kind, build, tmp_path) -> None:
+    cache = tmp_path / "cache"
     kind()
-    old = build().folder
-    kind(version=2, trouble={"a": "stop"})
-    with pytest.raises(Interrupted):
-        build()
-    assert testbeds.remove("toy", size="tiny", cache=tmp_path / "cache") == (old,)
-    assert list((tmp_path / "cache").iterdir()) == []
+    old, other = build().folder, build(seed=1).folder
+    left = []
+    for version in (2, 3):  # interrupted builds of an older version and of this one
+        kind(version=version, trouble={"a": "stop"})
+        with pytest.raises(Interrupted):
+            build()
+        left.append(cache / f".toy-tiny-0-v{version}.solera")
+    assert all(path.is_dir() for path in left)
+    assert testbeds.remove("toy", size="tiny", cache=cache) == (old, *left)
+    assert list(cache.iterdir()) == [other]
+    assert testbeds.remove("toy", size="tiny", cache=cache) == ()
+
+
+def test_what_is_being_built_is_not_removed(kind, build, tmp_path) -> None:
+    kind(trouble={"base": "sleep"})
+    first = multiprocessing.get_context("fork").Process(target=build)
+    first.start()
+    try:
+        until = time.monotonic() + 30
+        while not (tmp_path / "log").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        kind(version=2)
+        with pytest.raises(TargetInUse, match="another process"):
+            testbeds.remove("toy", size="tiny", cache=tmp_path / "cache")
+    finally:
+        os.kill(first.pid, signal.SIGKILL)
+        first.join()
+
+
+def _standing(cache: Path) -> list[str]:
+    return [testbeds.standing(each, 1) for each in testbeds.stored(cache)]
+
+
+def test_standing_is_read_from_the_manifest(kind, build, tmp_path) -> None:
+    kind()
+    folder, cache = build().folder, tmp_path / "cache"
+    path = folder / "testbed.json"
+    kept = path.read_text()
+    assert _standing(cache) == ["ready"]
+    assert [testbeds.standing(each, 2) for each in testbeds.stored(cache)] == ["of version 1; 2 is current"]
+    for text in ("", "[]", json.dumps({**json.loads(kept), "experts": 3}), kept.replace('"digest": "', '"digest": "0')):
+        path.write_text(text)
+        assert _standing(cache)[0].startswith(f"damaged: {path}")
+    path.write_text(kept)
+    (folder / "a" / "config.json").unlink()
+    assert _standing(cache) == ["damaged: a/config.json is missing"]
+    folder.rename(folder.with_name("toy-tiny-7-v1"))
+    assert _standing(cache) == ["not what its name says: holds toy tiny 0 1"]

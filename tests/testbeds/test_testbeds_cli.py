@@ -26,7 +26,8 @@ def test_build_show_and_remove(said) -> None:
     assert list(json.loads(built.stdout)["experts"]) == ["b", "a", "c"]
     shown = said("show", "toy", "--size", "tiny")
     assert json.loads(built.stdout)["digest"] in shown.stdout
-    assert "removed" in said("remove", "toy", "--size", "tiny").stdout
+    folder = json.loads(built.stdout)["folder"]
+    assert f"removed {folder}" in said("remove", "toy", "--size", "tiny").stdout
     assert "nothing to remove" in said("remove", "toy", "--size", "tiny").stdout
 
 
@@ -36,7 +37,15 @@ def test_list_names_what_is_built(said) -> None:
     listed = said("list").stdout
     assert "vision-8" in listed
     assert "toy-tiny-0-v1  ready" in listed
-    assert json.loads(said("list", "--json").stdout)["built"][0]["name"] == "toy"
+    row = json.loads(said("list", "--json").stdout)["built"][0]
+    assert (row["name"], row["standing"]) == ("toy", "ready")
+
+
+def test_list_says_what_is_damaged(said, tmp_path) -> None:
+    said("build", "toy", "--size", "tiny")
+    (tmp_path / "cache" / "toy-tiny-0-v1" / "testbed.json").write_text("{")
+    assert "toy-tiny-0-v1  damaged:" in said("list").stdout
+    assert json.loads(said("list", "--json").stdout)["built"][0]["standing"].startswith("damaged:")
 
 
 def test_errors_have_their_exit_codes(said) -> None:

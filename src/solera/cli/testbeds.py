@@ -58,22 +58,18 @@ def build(
 @app.command("list")
 @guarded
 def list_(*, cache: Cache = None, as_json: AsJson = False) -> None:
-    """List the testbeds, and which of them are built."""
+    """List the testbeds, which of them are built, and whether they can be used; `show` checks every file."""
     from solera import testbeds
 
-    kept = testbeds.stored(cache)
     known = {name: testbeds.testbed(name) for name in testbeds.names()}
+    kept = [(s, testbeds.standing(s, known[s.kind].version)) for s in testbeds.stored(cache) if s.kind in known]
     if as_json:
         kinds = {n: {"about": k.about, "version": k.version, "minutes": dict(k.minutes)} for n, k in known.items()}
-        say_json({"testbeds": kinds, "built": [asdict(each) for each in kept]})
+        say_json({"testbeds": kinds, "built": [{**asdict(each), "standing": found} for each, found in kept]})
         return
     say(rows({name: kind.about for name, kind in known.items()}))
-    built = {s.folder.name: _standing(s.version, known[s.name].version) for s in kept if s.name in known}
-    say("\nbuilt\n" + rows({f"  {name}": where for name, where in built.items()}) if built else "\nnone is built")
-
-
-def _standing(version: int, current: int) -> str:
-    return "ready" if version == current else f"of version {version}; {current} is current"
+    built = {f"  {each.folder.name}": found for each, found in kept}
+    say("\nbuilt\n" + rows(built) if built else "\nnone is built")
 
 
 @app.command("show")
@@ -95,7 +91,7 @@ def show(name: Name, *, size: SizeOf = "small", seed: Seed = 0, cache: Cache = N
 @app.command("remove")
 @guarded
 def remove(name: Name, *, size: SizeOf = "small", seed: Seed = 0, cache: Cache = None, as_json: AsJson = False) -> None:
-    """Delete a testbed from the cache, with what an interrupted build left."""
+    """Delete a testbed from the cache: all versions, with what interrupted builds left."""
     from solera import testbeds
 
     gone = testbeds.remove(name, size=size, seed=seed, cache=cache)  # type: ignore[arg-type]

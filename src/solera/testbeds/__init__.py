@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from solera.testbeds.building import build, open_built, remove
     from solera.testbeds.cache import Stored, stored
     from solera.testbeds.homes import names, testbed
+    from solera.testbeds.manifest import standing
     from solera.testbeds.using import load, tasks
 
 _HOMES = {
@@ -18,12 +19,13 @@ _HOMES = {
     "names": "homes",
     "open_built": "building",
     "remove": "building",
+    "standing": "manifest",
     "stored": "cache",
     "tasks": "using",
     "testbed": "homes",
 }
 
-__all__ = ["Stored", "build", "load", "names", "open_built", "remove", "stored", "tasks", "testbed"]
+__all__ = ["Stored", "build", "load", "names", "open_built", "remove", "standing", "stored", "tasks", "testbed"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ from solera import __version__
 from solera.errors import Interrupted, NotFound, SoleraError, TargetInUse
 from solera.execute.staging import Staging, check_space, commit, recover, told, unwritable
 from solera.testbeds import stages
-from solera.testbeds.cache import Stored, place, root, stored
+from solera.testbeds.cache import Stored, place, root, stored, unfinished
 from solera.testbeds.contract import Built, Size, Testbed
 from solera.testbeds.homes import missing, testbed
 from solera.testbeds.making import MADE, declared
@@ -96,19 +96,28 @@ def open_built(name: str, *, size: Size = "small", seed: int = 0, cache: Path | 
 
 
 def remove(name: str, *, size: Size = "small", seed: int = 0, cache: Path | str | None = None) -> tuple[Path, ...]:
-    """Delete a testbed from the cache: all its versions, and what an interrupted build left.
+    """Delete a testbed from the cache: all its versions, and what interrupted builds of any of them left.
 
     Returns:
         The folders that are gone.
+
+    Raises:
+        TargetInUse: it is being built. UnknownName, BadParameter: as `build`.
     """
     kind = testbed(name)
-    target = place(kind, size, seed, cache)
+    this = Stored(kind.name, size, seed, kind.version, place(kind, size, seed, cache))
+    versions = {s.folder for s in (*stored(cache), *unfinished(cache)) if _same(s, this)}
+    return tuple(gone for target in sorted(versions) for gone in _removed(target))
+
+
+def _removed(target: Path) -> list[Path]:
+    """Delete one version, finished or not; what was there."""
+    found = [folder for folder in (target, Staging.beside(target).root) if folder.exists()]
     with _claimed(target, fresh=True) as staging:
-        kept = [s.folder for s in stored(cache) if (s.name, s.size, s.seed) == (name, size, seed)]
-        for folder in kept:
-            shutil.rmtree(folder)
+        if target.exists():
+            shutil.rmtree(target)
         shutil.rmtree(staging.root, ignore_errors=True)
-    return tuple(kept)
+    return found
 
 
 def _usable(this: Stored, listener: Listener) -> bool:
@@ -124,8 +133,12 @@ def _usable(this: Stored, listener: Listener) -> bool:
 
 
 def _of_other_versions(this: Stored, cache: Path | str | None) -> list[Stored]:
-    same = [s for s in stored(cache) if (s.name, s.size, s.seed) == (this.name, this.size, this.seed)]
-    return [s for s in same if s.version != this.version]
+    return [s for s in stored(cache) if _same(s, this) and s.version != this.version]
+
+
+def _same(one: Stored, other: Stored) -> bool:
+    """Whether both are versions of one testbed."""
+    return (one.name, one.size, one.seed) == (other.name, other.size, other.seed)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -14,6 +14,9 @@ from solera.testbeds.contract import Size, Testbed
 
 SIZES: tuple[Size, ...] = get_args(Size)
 _FOLDER = re.compile(rf"(?P<name>[a-z0-9-]+)-(?P<size>{'|'.join(SIZES)})-(?P<seed>\d+)-v(?P<version>\d+)")
+
+_STAGING = re.compile(r"\.(?P<of>.+)\.solera")
+"""What `execute.staging` calls the folder that a build writes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,11 @@ class Stored:
     seed: int
     version: int
     folder: Path
+
+    @property
+    def kind(self) -> str:
+        """The testbed without its source of data."""
+        return self.name.partition(":")[0]
 
 
 def root(cache: Path | str | None = None) -> Path:
@@ -85,18 +93,32 @@ def known_seed(seed: int) -> int:
 
 
 def stored(cache: Path | str | None = None) -> tuple[Stored, ...]:
-    """All testbeds in the cache, finished ones only, by name.
+    """All testbeds in the cache, finished ones only, by name; `manifest.standing` says whether they can be used.
 
     Example:
         >>> stored("/no/such/folder")
         ()
     """
+    return tuple(_read(_folders(cache)))
+
+
+def unfinished(cache: Path | str | None = None) -> tuple[Stored, ...]:
+    """All testbeds that have a staging folder in the cache; `folder` is where each will be when it is finished.
+
+    Example:
+        >>> unfinished("/no/such/folder")
+        ()
+    """
+    staging = [(path, _STAGING.fullmatch(path.name)) for path in _folders(cache)]
+    return tuple(_read(path.with_name(found["of"]) for path, found in staging if found))
+
+
+def _folders(cache: Path | str | None) -> list[Path]:
     folder = root(cache)
-    return tuple(_read(sorted(folder.iterdir()))) if folder.is_dir() else ()
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
-def _read(folders: list[Path]) -> Iterator[Stored]:
+def _read(folders: Iterable[Path]) -> Iterator[Stored]:
     for folder in folders:
-        parts = _FOLDER.fullmatch(folder.name)
-        if parts and folder.is_dir():
+        if parts := _FOLDER.fullmatch(folder.name):
             yield Stored(parts["name"], known_size(parts["size"]), int(parts["seed"]), int(parts["version"]), folder)

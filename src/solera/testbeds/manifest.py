@@ -66,12 +66,41 @@ def version_inside(folder: Path) -> tuple[Any, ...]:
     return tuple(kept.get(key) for key in ("name", "size", "seed", "version"))
 
 
+def standing(this: Stored, current: int) -> str:
+    """Whether a testbed of the cache can be used, from its manifest and the names of its files: ``ready``, or why not.
+
+    Args:
+        this: what the folder's name says.
+        current: version that is built now.
+
+    Cost: files are not read; `unseal` does that.
+    """
+    want = (this.name, this.size, this.seed, this.version)
+    try:
+        inside = version_inside(this.folder)
+        if inside != want:
+            return f"not what its name says: holds {' '.join(map(str, inside))}"
+        _, files = _opened(this.folder)
+    except CorruptFile as error:
+        return f"damaged: {error.fault.where}, {error.fault.got}"
+    if gone := [name for name in files if not (this.folder / name).is_file()]:
+        return f"damaged: {gone[0]} is missing"
+    return "ready" if this.version == current else f"of version {this.version}; {current} is current"
+
+
 def unseal(folder: Path) -> Built:
     """The testbed in `folder`, every file checked against its digest.
 
     Raises:
         CorruptFile: a file is damaged, missing or added, or the manifest is not one.
     """
+    built, files = _opened(folder)
+    _compare(folder, files, built)
+    return built
+
+
+def _opened(folder: Path) -> tuple[Built, dict[str, str]]:
+    """What the manifest tells, and the digests of the files as it has them."""
     kept = _read(folder)
     try:
         groups: dict[str, Any] = {g: {str(k): _below(folder, v) for k, v in kept[g].items()} for g in _GROUPS}
@@ -84,8 +113,9 @@ def unseal(folder: Path) -> Built:
         files = {str(name): str(digest) for name, digest in kept["files"].items() if _below(folder, name)}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _broken(folder, f"{type(error).__name__}: {error}") from None
-    _compare(folder, files, built)
-    return built
+    if join_tensors(files) != built.digest:
+        raise _broken(folder, "a total digest that does not fit the files")
+    return built, files
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -116,8 +146,6 @@ def _compare(folder: Path, want: Mapping[str, str], built: Built) -> None:
                 want=want.get(name, "no such file"),
                 fix=_again(built.name, built.size, built.seed),
             )
-    if join_tensors(want) != built.digest:
-        raise _broken(folder, "a total digest that does not fit the files")
 
 
 def _again(name: str, size: str, seed: int) -> str:
