@@ -72,7 +72,7 @@ def published() -> Mapping[str, Any]:
 def agreement(board: Board) -> Agreement | None:
     """Compare a leaderboard with the published table; None where that table is of another kind of testbed."""
     table = published()
-    if board.testbed not in table["testbeds"]:
+    if board.testbed.partition(":")[0] not in table["testbeds"]:
         return None
     pairs = [_pair(board, row) for row in table["row"] if "entry" in row]
     known = tuple(sorted((pair for pair in pairs if pair), key=lambda pair: -pair.theirs))

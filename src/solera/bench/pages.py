@@ -35,7 +35,11 @@ def write_board(board: Board, folder: Path) -> tuple[Path, ...]:
 
 def name_of(board: Board) -> str:
     """The name of a board's files: the testbed alone where it is the plain case."""
-    parts = [board.testbed, board.size if board.size != "small" else "", board.variant.replace("experts", "")]
+    parts = [
+        board.testbed.replace(":", "-"),
+        board.size if board.size != "small" else "",
+        board.variant.replace("experts", ""),
+    ]
     return "-".join(filter(None, parts))
 
 

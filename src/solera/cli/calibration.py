@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from solera.errors import BadParameter, UnknownName, nearest
+from solera.testbeds.homes import kind_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,12 +31,24 @@ def testbed_batches(built: Built, task: str, cut: Cut, part: Part = "train") -> 
     Raises:
         BadParameter: the testbed has no such data. UnknownName: it has no such task.
     """
-    if built.name not in _MAKERS:
+    kind = kind_of(built.name)
+    if kind not in _MAKERS:
         raise BadParameter("The testbed has no calibration data.", got=built.name, want=", ".join(_MAKERS))
     known = built.experts or _jobs(built)
     if task not in known:
         raise UnknownName(f"{built.name} has no expert for `{task}`.", fix=nearest(task, known))
-    return _MAKERS[built.name](built, task, cut, part)
+    return _MAKERS[kind](built, task, cut, part)
+
+
+def bed_and_task(text: str) -> tuple[str, str]:
+    """``NAME/TASK``, or ``NAME:SOURCE/TASK`` where the source may be a path, as name and task.
+
+    Example:
+        >>> bed_and_task("vision-8/rotated"), bed_and_task("vision-8:/data/idx/rotated")
+        (('vision-8', 'rotated'), ('vision-8:/data/idx', 'rotated'))
+    """
+    at = text.rfind("/") if ":" in text else text.find("/")
+    return (text, "") if at < 0 else (text[:at], text[at + 1 :])
 
 
 def batches_of(name: str, ref: ModelRef, cut: Cut, testbed: tuple[str, int, Path | None]) -> list[Batch]:
@@ -51,7 +64,7 @@ def batches_of(name: str, ref: ModelRef, cut: Cut, testbed: tuple[str, int, Path
     from solera import testbeds
     from solera.testbeds.cache import known_size
 
-    bed, _, task = name.removeprefix("testbed:").partition("/")
+    bed, task = bed_and_task(name.removeprefix("testbed:"))
     size, seed, cache = testbed
     return testbed_batches(testbeds.open_built(bed, size=known_size(size), seed=seed, cache=cache), task, cut)
 

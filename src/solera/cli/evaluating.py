@@ -165,7 +165,7 @@ def _field(source: Source, methods: Sequence[str] | None) -> Field:
 def _default_records(source: Source) -> Path:
     from solera.evaluate import default_cache
 
-    return default_cache().parent / "bench" / f"{source.key()[0]}.jsonl"
+    return default_cache().parent / "bench" / f"{source.key()[0].replace(':', '-')}.jsonl"
 
 
 def _measured(

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Small trained models with known tasks, built here.")
 
-Name = Annotated[str, typer.Argument(help="A testbed; `solera testbed list` names them.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(help="A testbed, or vision-8:SOURCE; `solera testbed list` names them.", show_default=False)
+]
 Names = Annotated[str, typer.Argument(help="A testbed, or `all`.", show_default=False)]
 SizeOf = Annotated[str, typer.Option("--size", help="tiny (seconds), small (minutes) or full (hours, or a GPU).")]
 Seed = Annotated[int, typer.Option(help="Of data, weights and training.")]
@@ -35,6 +37,13 @@ def build(
     size: SizeOf = "small",
     seed: Seed = 0,
     cache: Cache = None,
+    images: Annotated[
+        str,
+        typer.Option(
+            help="Of vision-8: digits, fashion (Fashion-MNIST) or a folder of IDX files. The same as vision-8:SOURCE.",
+            show_default="digits",
+        ),
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Build anew, whatever is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -43,7 +52,7 @@ def build(
     from solera.cli.progress import display
 
     made = []
-    for each in testbeds.names() if name == "all" else (name,):
+    for each in testbeds.names() if name == "all" and not images else (_with_source(name, images),):
         with display(silent=as_json) as listener:
             made.append(
                 testbeds.build(each, size=size, seed=seed, cache=cache, on_event=listener, force=force)  # type: ignore[arg-type]
@@ -55,14 +64,28 @@ def build(
         say_json(data if name == "all" else data[0])
 
 
+def _with_source(name: str, images: str) -> str:
+    """A testbed's name with the source of its data; one of the two says it."""
+    from solera.errors import BadParameter
+
+    if images and ":" in name:
+        raise BadParameter("The images are named twice.", got=f"{name} --images {images}", want=f"{name}, or --images")
+    if images and name == "all":
+        raise BadParameter("Other images are for one testbed.", got="all", fix=f"build vision-8 --images {images}")
+    return f"{name}:{images}" if images else name
+
+
 @app.command("list")
 @guarded
 def list_(*, cache: Cache = None, as_json: AsJson = False) -> None:
     """List the testbeds, which of them are built, and whether they can be used; `show` checks every file."""
     from solera import testbeds
+    from solera.testbeds.homes import kind_of
 
     known = {name: testbeds.testbed(name) for name in testbeds.names()}
-    kept = [(s, testbeds.standing(s, known[s.kind].version)) for s in testbeds.stored(cache) if s.kind in known]
+    versions = {name: kind.version for name, kind in known.items()}
+    stored = [(s, versions.get(kind_of(s.name))) for s in testbeds.stored(cache)]
+    kept = [(each, testbeds.standing(each, version)) for each, version in stored if version is not None]
     if as_json:
         kinds = {n: {"about": k.about, "version": k.version, "minutes": dict(k.minutes)} for n, k in known.items()}
         say_json({"testbeds": kinds, "built": [{**asdict(each), "standing": found} for each, found in kept]})

@@ -95,7 +95,7 @@ def _batches(
     data: str, ref: ModelRef, samples: int, batch: int, testbed: tuple[str, str, int, Path | None]
 ) -> Sequence[Batch]:
     from solera import testbeds
-    from solera.cli.calibration import batches_of, testbed_batches
+    from solera.cli.calibration import batches_of, bed_and_task, testbed_batches
     from solera.cli.coefficients import part_of
     from solera.errors import BadParameter
     from solera.learn.statistics import Cut
@@ -107,7 +107,7 @@ def _batches(
     cut = Cut(samples, batch)
     if not data.startswith("testbed:"):
         return batches_of(data, ref, cut, (size, seed, cache))
-    bed, _, task = data.removeprefix("testbed:").partition("/")
+    bed, task = bed_and_task(data.removeprefix("testbed:"))
     built = testbeds.open_built(bed, size=known_size(size), seed=seed, cache=cache)
     return testbed_batches(built, task, cut, part_of(part))
 

@@ -46,7 +46,7 @@ def build(
     """Open the testbed from the cache, or build it there.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`; with the source of its data where it is another: ``vision-8:fashion``.
         size: tiny, small or full.
         seed: of data, weights and training.
         cache: folder of all testbeds; default: see `cache.root`.

@@ -11,6 +11,7 @@ from typing import get_args
 
 from solera.errors import BadParameter, nearest
 from solera.testbeds.contract import Size, Testbed
+from solera.testbeds.homes import name_in
 
 SIZES: tuple[Size, ...] = get_args(Size)
 _FOLDER = re.compile(rf"(?P<name>[a-z0-9-]+)-(?P<size>{'|'.join(SIZES)})-(?P<seed>\d+)-v(?P<version>\d+)")
@@ -28,11 +29,6 @@ class Stored:
     seed: int
     version: int
     folder: Path
-
-    @property
-    def kind(self) -> str:
-        """The testbed without its source of data."""
-        return self.name.partition(":")[0]
 
 
 def root(cache: Path | str | None = None) -> Path:
@@ -58,7 +54,8 @@ def place(kind: Testbed, size: Size, seed: int, cache: Path | str | None = None)
     Raises:
         BadParameter: no such size, or the seed is no whole number from 0.
     """
-    return root(cache) / f"{kind.name}-{known_size(size)}-{known_seed(seed)}-v{kind.version}"
+    name = kind.name.replace(":", "-")
+    return root(cache) / f"{name}-{known_size(size)}-{known_seed(seed)}-v{kind.version}"
 
 
 def known_size(size: str) -> Size:
@@ -121,4 +118,5 @@ def _folders(cache: Path | str | None) -> list[Path]:
 def _read(folders: Iterable[Path]) -> Iterator[Stored]:
     for folder in folders:
         if parts := _FOLDER.fullmatch(folder.name):
-            yield Stored(parts["name"], known_size(parts["size"]), int(parts["seed"]), int(parts["version"]), folder)
+            name, size = name_in(parts["name"]), known_size(parts["size"])
+            yield Stored(name, size, int(parts["seed"]), int(parts["version"]), folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from solera.errors import MissingExtra, UnknownName, nearest
+from solera.errors import BadParameter, MissingExtra, UnknownName, nearest
 from solera.testbeds.contract import Testbed
 
 _MODULES = {
@@ -28,24 +28,51 @@ def names() -> tuple[str, ...]:
 
 
 def testbed(name: str) -> Testbed:
-    """The testbed called `name`.
+    """The testbed called `name`; after a colon, the source of its data: ``vision-8:fashion``, ``vision-8:FOLDER``.
 
     Raises:
-        UnknownName: there is none. MissingExtra: it needs a package that is not installed.
+        UnknownName: there is none, or no such source. BadParameter: it has one source only.
+        NotFound, CorruptFile: the folder that the name holds cannot be used.
+        MissingExtra: it needs a package that is not installed.
 
     Example:
-        >>> testbed("vision-8").name
+        >>> testbed("vision-8").name, testbed("vision-8:digits").name, testbed("vision-8:fashion").name
+        ('vision-8', 'vision-8', 'vision-8:fashion')
+    """
+    kind, with_source, source = str(name).partition(":")
+    if kind not in _MODULES:
+        raise UnknownName("no such testbed.", got=str(name)[:80], fix=nearest(kind[:80], _MODULES))
+    try:
+        found = import_module(_MODULES[kind]).TESTBED
+    except ImportError as error:
+        raise missing(error, f"the testbed {kind}") from None
+    assert isinstance(found, Testbed)
+    if not with_source:
+        return found
+    if found.of is None:
+        raise BadParameter(f"{kind} has one source of data only.", got=str(name)[:80], want=kind)
+    return found.of(source)
+
+
+def kind_of(name: str) -> str:
+    """The name of a testbed without the source of its data.
+
+    Example:
+        >>> kind_of("vision-8:fashion")
         'vision-8'
     """
-    if name not in _MODULES:
-        raise UnknownName("no such testbed.", got=str(name)[:80], fix=nearest(str(name)[:80], _MODULES))
-    with_extra = f"the testbed {name}"
-    try:
-        found = import_module(_MODULES[name]).TESTBED
-    except ImportError as error:
-        raise missing(error, with_extra) from None
-    assert isinstance(found, Testbed)
-    return found
+    return name.partition(":")[0]
+
+
+def name_in(folder: str) -> str:
+    """The testbed that the name of a folder in the cache begins with: there, a dash stands for the colon.
+
+    Example:
+        >>> name_in("vision-8-fashion"), name_in("vision-8")
+        ('vision-8:fashion', 'vision-8')
+    """
+    kind = next((kind for kind in _MODULES if folder.startswith(f"{kind}-")), None)
+    return folder if kind is None else f"{kind}:{folder[len(kind) + 1 :]}"
 
 
 def missing(error: ImportError, needed_for: str) -> Exception:

@@ -1,12 +1,11 @@
 """Source images and their one split: every view, corruption and label rule is made from these, on its own side.
 
-Images are kept as bytes in ``data/images.safetensors``, so that a built testbed needs no data set.
+Images are kept as bytes in ``data/images.safetensors``, so that a built testbed needs no data set. `sources` has others
+than the digits.
 """
 
 from __future__ import annotations
 
-import gzip
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,14 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from solera.checkpoints.identity import hasher
-from solera.errors import CorruptFile
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 Pixels = npt.NDArray[np.uint8]
-FASHION_PATH = "SOLERA_FASHION_MNIST"
-"""Environment variable that names the folder of Fashion-MNIST's four gzip files."""
-_DEBIAN = "/usr/share/datasets/fashion-mnist"
+CLASSES = 10
+"""What images may show: 0 to 9, of any source. Tasks ask of these numbers, whatever they stand for."""
 _FILES = "images.safetensors"
 
 
@@ -70,33 +67,25 @@ def enlarged(images: Images, side: int) -> Images:
     return Images(images.pixels[:, rows][:, :, rows], images.classes)
 
 
-def fashion(folder: Path) -> Images:
-    """Fashion-MNIST (Xiao et al., arXiv:1708.07747): 70,000 images of clothes, 28 x 28, from its gzip files.
+def pooled(images: Images, side: int) -> Images:
+    """The same images at another size: each pixel the mean of a block, with a black edge where one is needed.
 
-    Raises:
-        CorruptFile: a file is missing, or is not in the IDX format.
+    Images that are smaller than `side` are `enlarged`.
+
+    Example:
+        >>> whole = Images(np.full((1, 28, 28), 200, np.uint8), np.zeros(1, np.int64))
+        >>> pooled(whole, 8).pixels[0, 0, :3]  # 28 pixels and an edge of 2 make 8 blocks of 4
+        array([ 50, 100, 100], dtype=uint8)
     """
-    parts = [(_idx(folder / f"{part}-images-idx3-ubyte.gz"), _idx(folder / f"{part}-labels-idx1-ubyte.gz"))
-             for part in ("train", "t10k")]  # fmt: skip
-    return Images(np.concatenate([p for p, _ in parts]), np.concatenate([c for _, c in parts]).astype(np.int64))
-
-
-def fashion_folder() -> Path | None:
-    """Where Fashion-MNIST is: as the environment says, else where Debian installs it; None if nowhere."""
-    named = os.environ.get(FASHION_PATH)
-    folder = Path(named or _DEBIAN)
-    return folder if named or folder.is_dir() else None
-
-
-def _idx(path: Path) -> Pixels:
-    try:
-        data = gzip.decompress(path.read_bytes())
-        sizes = np.frombuffer(data, ">u4", count=data[3], offset=4).tolist()
-        return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(sizes)
-    except (OSError, EOFError, IndexError, ValueError) as error:
-        raise CorruptFile(
-            "this is no file of Fashion-MNIST.", where=path, got=str(error), fix=f"set {FASHION_PATH} to its folder"
-        ) from None
+    old = images.pixels.shape[1]
+    if old <= side:
+        return images if old == side else enlarged(images, side)
+    block = -(-old // side)
+    before = (block * side - old) // 2
+    edge = (before, block * side - old - before)
+    blocks = np.pad(images.pixels, ((0, 0), edge, edge)).reshape(-1, side, block, side, block)
+    sums = blocks.sum(axis=(2, 4), dtype=np.uint32)
+    return Images(((sums + block * block // 2) // (block * block)).astype(np.uint8), images.classes)
 
 
 def split(images: Images, seed: int, held_out: int, train: int | None = None) -> dict[Part, Images]:
@@ -119,7 +108,8 @@ def write(folder: Path, parts: dict[Part, Images]) -> None:
     """Keep all parts in one file of `folder`."""
     from safetensors.numpy import save_file
 
-    tensors = {f"{part}.pixels": images.pixels for part, images in parts.items()}
+    # safetensors writes an array's memory as it lies, whatever its strides say.
+    tensors = {f"{part}.pixels": np.ascontiguousarray(images.pixels) for part, images in parts.items()}
     save_file({**tensors, **{f"{part}.classes": images.classes for part, images in parts.items()}}, folder / _FILES)
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from solera.errors import CorruptFile
 from solera.testbeds import gate
 from solera.testbeds.contract import Size
 from solera.testbeds.making import Made, declare
 from solera.testbeds.stages import Finished, Stage, Tell, run, single_thread
-from solera.testbeds.vision import figures, images
+from solera.testbeds.vision import figures, images, sources
 from solera.testbeds.vision.network import Shape
+from solera.testbeds.vision.sources import DIGITS, Source
 from solera.testbeds.vision.training import Schedule, plain, train_adapter, train_base, train_ceiling, train_expert
 from solera.testbeds.vision.views import HELD_IN
 from solera.types import Event
@@ -80,18 +82,24 @@ PLANS: dict[Size, Plan] = {
 }
 
 
-def make(folder: Path, size: Size, seed: int, listener: Callable[[Event], None]) -> None:
-    """Build into `folder`, or go on with what an interrupted build left there."""
+def make(folder: Path, size: Size, seed: int, listener: Callable[[Event], None], source: Source) -> None:
+    """Build into `folder`, or go on with what an interrupted build left there.
+
+    Raises:
+        NotFound, CorruptFile: the images of `source` are not there, or not usable. RunError: small or full misses its
+            gate.
+    """
     plan = PLANS[size]
     common = {"folder": folder, "seed": seed}
-    data = Stage("data", write_images, {"side": plan.shape.side, "counts": (plan.held_out, plan.train), "seed": seed})
-    source = run(folder, [data], listener, title="images", workers=1)["data"]
+    counts = plan.held_out, plan.train
+    options = {"side": plan.shape.side, "counts": counts, "seed": seed, "source": sources.asked(source)}
+    data = run(folder, [Stage("data", write_images, options)], listener, title="images", workers=1)["data"]
     shape = asdict(plan.shape)
     pretrain = {**common, "shape": shape, "schedule": plain(plan.base), "count": plan.base_images}
     base = Stage("base", train_base, pretrain)
     done = run(folder, [base], listener, title="base", workers=1)
     done |= run(folder, _stages(plan, common), listener, title="experts", workers=plan.workers)
-    facts = {"data": source.facts, "shape": shape, **_trained(done), **_costs(done)}
+    facts = {"data": data.facts, "shape": shape, **_trained(done), **_costs(done)}
     declare(folder, Made("base", _paths("experts"), _paths("adapters"), facts=_measured(folder, plan, facts)))
 
 
@@ -109,14 +117,36 @@ def _stages(plan: Plan, common: Mapping[str, Any]) -> list[Stage]:
     return [*ceilings, *experts, *(Stage(f"adapters/{o['task']}", train_adapter, {**o, **adapter}) for o in each)]
 
 
-def write_images(out: Path, _tell: Tell, *, side: int, counts: tuple[int, int | None], seed: int) -> dict[str, Any]:
-    """Part the source images and keep them: digits, or Fashion-MNIST for larger networks where it is installed."""
-    found = images.fashion_folder() if side > 8 else None
-    source = images.fashion(found) if found else images.enlarged(images.digits(), side)
+def write_images(
+    out: Path,
+    _tell: Tell,
+    *,
+    side: int,
+    counts: tuple[int, int | None],
+    seed: int,
+    source: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Part the source images, at the size that networks see, and keep them.
+
+    Args:
+        out: gets the file.
+        side: of the images that are kept.
+        counts: held-out images at most, and images for training.
+        seed: of the order.
+        source: as `sources.asked` gives it; default: digits.
+
+    Raises:
+        CorruptFile: too few of them differ.
+    """
+    source = source or sources.asked(Source(DIGITS))
+    found = images.pooled(sources.opened(source["folder"]), side)
     held_out, train = counts
-    parts = images.split(source, seed, min(held_out, len(source) // 4), train)
+    parts = images.split(found, seed, min(held_out, len(found) // 4), train)
+    if empty := [part for part, those in parts.items() if not len(those)]:
+        got = f"{len(set(found.digests()))} different images of {side} x {side}"
+        raise CorruptFile(f"there are too few images for {empty[0]}.", where=source["folder"], got=got)
     images.write(out, parts)
-    return {"source": "fashion-mnist" if found else "digits", "images": {p: len(x) for p, x in parts.items()}}
+    return {"source": source["name"], "digest": source["digest"], "images": {p: len(x) for p, x in parts.items()}}
 
 
 def _trained(done: Mapping[str, Finished]) -> dict[str, Any]:
