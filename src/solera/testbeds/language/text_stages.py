@@ -9,13 +9,14 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from solera.testbeds.contract import Size
+from solera.testbeds.devices import device
 from solera.testbeds.language import facts
 from solera.testbeds.language.items import seeded
 from solera.testbeds.language.models import checked, quiet, save
 from solera.testbeds.language.text_data import CLASSES, sentences, slices
 from solera.testbeds.language.text_grammar import Labelled
 from solera.testbeds.language.text_sizes import TextSizes, text_sizes
-from solera.testbeds.language.training import Training, device, rate_at
+from solera.testbeds.language.training import Training, rate_at
 from solera.testbeds.stages import Tell
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _train(model: Any, rows: Mapping[str, Rows], plan: Training, name: str, tell
 
     rng = seeded(name)
     moving = [p for p in model.parameters() if p.requires_grad]
-    model.to(device(plan))
+    model.to(device(gpu=plan.gpu))
     optimizer = torch.optim.AdamW(moving, lr=plan.rate, weight_decay=plan.decay)
     model.train()
     loss = torch.zeros(())

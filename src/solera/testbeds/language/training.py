@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from solera.testbeds.devices import device
 from solera.testbeds.language.batches import IGNORED, Batch
 
 
@@ -56,18 +57,6 @@ def sequence_loss(logits: Any, labels: Any) -> Any:
     return (loss.sum(1) / (target != IGNORED).sum(1)).mean()
 
 
-def device(plan: Training) -> str:
-    """Where a training runs.
-
-    Example:
-        >>> device(Training(steps=1, rate=1e-3))
-        'cpu'
-    """
-    import torch
-
-    return "cuda" if plan.gpu and torch.cuda.is_available() else "cpu"
-
-
 def _loss(model: Any, batch: Batch) -> Any:
     """Loss of a batch; routers add the term that spreads tokens over their experts."""
     out = model(input_ids=batch.ids.to(model.device), use_cache=False)
@@ -92,7 +81,7 @@ def train(
     """
     import torch
 
-    model.to(device(plan))
+    model.to(device(gpu=plan.gpu))
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=plan.decay)
     model.train()
     total = 0.0

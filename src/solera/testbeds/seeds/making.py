@@ -68,7 +68,7 @@ PLANS: dict[Size, Plan] = {
     ),
     "full": Plan(
         hidden={"mlp": 512, "cnn": 64, "vit": 128, "gru": 256},
-        schedules=dict.fromkeys(networks.KINDS, Schedule(6000, 1e-3, rows=128, shift=2)),
+        schedules=dict.fromkeys(networks.KINDS, Schedule(6000, 1e-3, rows=128, shift=2, gpu=True)),
         side=28,
         held_out=2000,
     ),

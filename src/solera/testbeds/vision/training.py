@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from solera.testbeds.devices import device
 from solera.testbeds.vision import images, network
 from solera.testbeds.vision.scoring import accuracy
 from solera.testbeds.vision.views import VIEWS, View, as_input, as_tensor, shifted
@@ -25,7 +26,10 @@ _EVERY = 10
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast. The rate rises over the first tenth, then falls along a cosine to `last` of `rate`."""
+    """How long and how fast. The rate rises over the first tenth, then falls along a cosine to `last` of `rate`.
+
+    With `gpu`, training is on a GPU where there is one; results then differ between machines.
+    """
 
     steps: int
     rate: float
@@ -33,6 +37,7 @@ class Schedule:
     last: float = 0.02
     shift: int = 1
     decay: float = 0.01
+    gpu: bool = False
 
     def share(self, step: int) -> float:
         """Part of `rate` at a step.
@@ -50,9 +55,13 @@ class Schedule:
 
 
 def fit(model: Any, views: Sequence[View], source: images.Images, schedule: Schedule, seed: int, tell: Tell) -> None:
-    """Train in place with AdamW on batches shared evenly by `views`; all draws come from `seed`."""
+    """Train in place with AdamW on batches shared evenly by `views`; all draws come from `seed`.
+
+    Batches are drawn and shown on the CPU, whatever device the model is on meanwhile; it is left on the CPU.
+    """
     draw = torch.Generator().manual_seed(seed)
     pixels, classes = as_tensor(source.pixels), torch.as_tensor(source.classes)
+    model.to(device(gpu=schedule.gpu))
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=schedule.rate, weight_decay=schedule.decay)
     rates = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule.share)
@@ -64,7 +73,7 @@ def fit(model: Any, views: Sequence[View], source: images.Images, schedule: Sche
         rates.step()
         if step % _EVERY == 0 or step + 1 == schedule.steps:
             tell(step + 1, schedule.steps)
-    model.eval()
+    model.to("cpu").eval()
 
 
 def _loss(
@@ -75,9 +84,10 @@ def _loss(
     batch = shifted(pixels[rows], schedule.shift, draw).tensor_split(len(views))
     answers = classes[rows].tensor_split(len(views))
     shown = torch.cat([view.show(part) for view, part in zip(views, batch, strict=True)])
-    logits = model(pixel_values=as_input(shown)).logits.split([len(part) for part in batch])
+    where = next(model.parameters()).device
+    logits = model(pixel_values=as_input(shown).to(where)).logits.split([len(part) for part in batch])
     each = [
-        cross_entropy(part[:, view.logits], view.label(right))
+        cross_entropy(part[:, view.logits], view.label(right).to(where))
         for view, part, right in zip(views, logits, answers, strict=True)
     ]
     return torch.stack(each).mean()
