@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
 from dataclasses import replace
@@ -15,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import solera
 from solera import testbeds
-from solera.errors import CheckpointError, CorruptFile, MissingTensor, NotFound, RunError, ShapeMismatch, UnknownName
+from solera.errors import CheckpointError, MissingTensor, NotFound, RunError, ShapeMismatch, UnknownName
 from solera.testbeds import gate, using
 from solera.testbeds.manifest import files_below
 from solera.testbeds.vision import figures, images, training, views
@@ -229,22 +228,6 @@ def test_the_gate_names_what_it_misses() -> None:
     with pytest.raises(RunError, match="interior"):
         gate.require("vision-8", figures.gate({**facts, "sweep": rows[:2]}))
     assert not gate.Bar(float("nan"), ">=", 0).ok
-
-
-def test_fashion_images_are_read_where_they_are(tmp_path, monkeypatch) -> None:
-    for part, count in (("train", 6), ("t10k", 3)):
-        pixels = np.arange(count * 784, dtype=np.uint32).astype(np.uint8).tobytes()
-        shape = b"".join(n.to_bytes(4, "big") for n in (count, 28, 28))
-        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"\0\0\x08\x03" + shape + pixels))
-        labels = b"\0\0\x08\x01" + count.to_bytes(4, "big") + bytes(range(count))
-        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
-    monkeypatch.setenv(images.FASHION_PATH, str(tmp_path))
-    found = images.fashion(images.fashion_folder())
-    assert found.pixels.shape == (9, 28, 28)
-    assert found.classes.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2]
-    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(b"\x1f\x8b")
-    with pytest.raises(CorruptFile, match="Fashion-MNIST"):
-        images.fashion(tmp_path)
 
 
 def test_equal_pictures_are_never_parted() -> None:
