@@ -173,5 +173,6 @@ def _measured(folder: Path, plan: Plan, facts: dict[str, Any]) -> dict[str, Any]
         title: mean(facts[title][task] for task in TASKS) for title in ("base", "experts", "adapters", "average")
     }
     bars = figures.gate(facts)
-    gate.require("vision-8", bars)
+    source = facts["data"]["source"]
+    gate.require("vision-8" if source == DIGITS else f"vision-8:{source}", bars)
     return {**facts, "means": held_in, "best_coefficient": best["coefficient"], "gate": gate.judged(bars)}
