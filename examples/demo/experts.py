@@ -13,7 +13,7 @@ from pathlib import Path
 
 from solera import testbeds
 from solera.errors import CorruptFile, NotFound
-from solera.testbeds.stages import Finished, Stage, run
+from solera.testbeds.stages import Finished, Stage, begin, run
 from solera.testbeds.vision.making import PLANS, Plan, write_images
 from solera.testbeds.vision.training import plain, train_base, train_expert
 from solera.types import Event
@@ -51,6 +51,7 @@ def train(folder: Path, listener: Listener, plan: Plan) -> bool:
         done.append(event.kind)
         listener(event)
 
+    begin(folder, "demo")
     common = {"folder": folder, "seed": 0}
     counts = (plan.held_out, plan.train)
     stages("images", Stage("data", write_images, {"side": plan.shape.side, "counts": counts, "seed": 0}))
