@@ -11,9 +11,9 @@ import ctypes
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -30,24 +30,47 @@ _WORD, _REAL, _FLAG = ctypes.c_int64, ctypes.c_float, ctypes.c_uint8
 _GIVEN = {"int64": ctypes.c_int64, "bool": ctypes.c_uint8}
 
 
-def fields(arguments: Sequence[Any]) -> Iterator[Any]:
+class Given(tuple[Any, ...]):  # noqa: SLOT001 - what is worked out is kept in it
+    """Arguments that are handed to loops again and again: what that takes is worked out once.
+
+    Example:
+        >>> given = Given((7, np.zeros(2)))
+        >>> given.kind, len(given.fields)
+        ('(int,<f8:1:C:w)', 8)
+    """
+
+    @cached_property
+    def fields(self) -> tuple[Any, ...]:
+        """See `fields`; the arrays must stay where they are."""
+        return tuple(fields(tuple(self)))
+
+    @cached_property
+    def kind(self) -> str:
+        """See `kind`."""
+        return kind(tuple(self))
+
+
+def fields(arguments: Sequence[Any]) -> list[Any]:
     """What a loop is handed for its arguments.
 
     Example:
-        >>> list(fields((7, (True, np.float32(0.5)))))
+        >>> fields((7, (True, np.float32(0.5))))
         [7, True, np.float32(0.5)]
         >>> array = np.zeros((2, 3), np.float32)
         >>> [word for word in fields((array,)) if word != array.ctypes.data]
         [0, 0, 6, 4, 2, 3, 12, 4]
     """
+    words: list[Any] = []
     for argument in arguments:
         if isinstance(argument, np.ndarray):
-            place = argument.__array_interface__["data"][0]
-            yield from (0, 0, argument.size, argument.itemsize, place, *argument.shape, *argument.strides)
+            words += (0, 0, argument.size, argument.itemsize, argument.ctypes.data, *argument.shape, *argument.strides)
+        elif isinstance(argument, Given):
+            words += argument.fields
         elif isinstance(argument, tuple):
-            yield from fields(argument)
+            words += fields(argument)
         else:
-            yield argument
+            words.append(argument)
+    return words
 
 
 def kind(argument: Any) -> str:
@@ -61,9 +84,16 @@ def kind(argument: Any) -> str:
         flags = argument.flags
         order = "C" if flags.c_contiguous else "A"
         return f"{argument.dtype.str}:{argument.ndim}:{order}:{'w' if flags.writeable else 'r'}"
+    if isinstance(argument, Given):
+        return argument.kind
     if isinstance(argument, tuple):
         return f"({','.join(map(kind, argument))})"
     return type(argument).__name__
+
+
+def plain(argument: Any) -> Any:
+    """An argument as numba knows it."""
+    return tuple(map(plain, argument)) if isinstance(argument, tuple) else argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +138,8 @@ class Loops:
             return linked
         from solera.ops.kernels.loops import building
 
-        file(path, *building.built(name, arguments))
-        return read(path, arguments) or (lambda given: building.loop(name)(*given))
+        file(path, *building.built(name, plain(arguments)))
+        return read(path, arguments) or (lambda given: building.loop(name)(*plain(given)))
 
 
 def kept_in() -> Path:
