@@ -69,9 +69,10 @@ test-extras: ## each extra on its own, in an environment of its own: slow, for r
 demo: $(READY) ## train four small experts here, merge them with several methods, compare all in one picture
 	@$(BIN)/python examples/demo/demo.py
 
-docs: $(READY) ## write the generated pages again (docs/methods, docs/parity.md)
+docs: $(READY) ## write the generated pages again (docs/methods, docs/parity.md, docs/testbeds.md)
 	@$(BIN)/python -m solera.registry.generate
 	@$(BIN)/python tools/goldens/parity_table.py --write docs/parity.md
+	@$(BIN)/python benchmarks/testbeds_page.py
 
 BENCH = $(BIN)/python benchmarks/merges.py $(if $(SINCE),--since $(SINCE)) $(if $(CALM),--calm $(CALM))
 
