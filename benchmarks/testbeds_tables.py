@@ -130,13 +130,14 @@ def verdict(kept: bool) -> str:
 
 def times(rows: list[Row]) -> str:
     """Minutes of the builds of the first seeds, beside what they may take."""
-    lines = [(r["testbed"], r["seconds"], sum(r["cpu"].values()), r["cpu"]) for r in rows]
-    whole = ("all five", sum(line[1] for line in lines), sum(line[2] for line in lines), {})
-    body = (
-        (f"`{name}`" if parts else name, f"{wall / 60:.1f}", *_verdict(name, wall / 60), f"{cpu / 60:.1f}", _stages(parts))
-        for name, wall, cpu, parts in (*lines, whole)
-    )  # fmt: skip
-    return grid(("testbed", "minutes", "at most", "", "processor minutes", "of these, by stage"), body)
+    each = [(r["testbed"], r["seconds"], sum(r["cpu"].values()), r["cpu"]) for r in rows]
+    each.append(("all five", sum(line[1] for line in each), sum(line[2] for line in each), {}))
+    head = ("testbed", "minutes", "at most", "", "processor minutes", "of these, by stage")
+    body = [
+        (f"`{name}`" if p else name, f"{wall / 60:.1f}", *_verdict(name, wall / 60), f"{cpu / 60:.1f}", _stages(p))
+        for name, wall, cpu, p in each
+    ]
+    return grid(head, body)
 
 
 def _stages(parts: Mapping[str, float]) -> str:
