@@ -217,10 +217,10 @@ def records(cache: Path | None, beside: Path | None) -> Row:
     }
 
 
-def build(folder: Path) -> Path:
-    """Build every testbed, size small, seed 0, into a fresh cache; the folder of its testbeds."""
+def build(folder: Path, name: str = "all", size: str = "small") -> Path:
+    """Build testbeds of seed 0 into a fresh cache; the folder of its testbeds."""
     program = Path(sys.executable).with_name("solera")
-    words = [program, "testbed", "build", "all", "--size", "small"]
+    words = [program, "testbed", "build", name, "--size", size]
     done = subprocess.run(words, check=False, env={**os.environ, "SOLERA_CACHE": str(folder)})
     if done.returncode:
         raise SystemExit(done.returncode)
