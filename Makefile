@@ -20,7 +20,7 @@ export TOKENIZERS_PARALLELISM = false
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-core test test-extras check core demo docs bench bench-full bench-methods leaderboard kill clean distclean
+.PHONY: help env env-core test test-extras check core demo docs bench bench-full bench-methods leaderboard figures kill clean distclean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,9 +69,10 @@ test-extras: ## each extra on its own, in an environment of its own: slow, for r
 demo: $(READY) ## train four small experts here, merge them with several methods, compare all in one picture
 	@$(BIN)/python examples/demo/demo.py
 
-docs: $(READY) ## write the generated pages again (docs/methods, docs/parity.md)
+docs: $(READY) ## write the generated pages again (docs/methods, docs/parity.md, docs/testbeds.md)
 	@$(BIN)/python -m solera.registry.generate
 	@$(BIN)/python tools/goldens/parity_table.py --write docs/parity.md
+	@$(BIN)/python benchmarks/testbeds_page.py
 
 BENCH = $(BIN)/python benchmarks/merges.py $(if $(SINCE),--since $(SINCE)) $(if $(CALM),--calm $(CALM))
 
@@ -89,6 +90,9 @@ bench-methods: $(READY) ## time and memory of every method on one matrix (an hou
 
 leaderboard: $(READY) ## write docs/leaderboard* and docs/claims.md again from benchmarks/results/leaderboard
 	@$(BIN)/python -m solera.bench.pages benchmarks/results/leaderboard docs
+
+figures: $(READY) ## draw the figures of docs/diagnose.md again, from the testbed vision-8 (built where it is missing)
+	@$(BIN)/python benchmarks/diagnose.py
 
 kill: $(READY) ## kill 200 merges with signal 9, resume each, compare with the undisturbed result
 	@$(BIN)/python benchmarks/kill.py --json benchmarks/results/kill.json

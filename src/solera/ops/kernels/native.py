@@ -1,8 +1,8 @@
 """The compiled loops as object code that is kept on disk: a process that finds it there runs it without numba.
 
-Importing numba takes longer than a small merge. What numba made of a loop is an object file; llvmlite alone links it,
-and ctypes calls it with the fields that numba makes of arguments: of an array its size, item size, place, shape and
-strides, after two references that are empty here; of a tuple its items.
+Importing numba takes longer than a small merge. What numba made of a loop is an object file; llvmlite alone links it.
+It is called through a table of 64-bit words: the result, a fault, and the fields that numba makes of arguments, of an
+array its size, item size, place, shape and strides, after two references that are empty here; of a tuple its items.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import ctypes
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -23,31 +24,56 @@ import numpy as np
 
 LOOPS = Path(__file__).parent / "loops"
 SUFFIX = ".loop"
+ENTRY = "solera_loop"
+"""The function of object code that takes the table."""
+
 LINKED = count()
 """Numbers for what is linked: the linker wants each library to have a name of its own."""
 
-_WORD, _REAL, _FLAG = ctypes.c_int64, ctypes.c_float, ctypes.c_uint8
-_GIVEN = {"int64": ctypes.c_int64, "bool": ctypes.c_uint8}
+_CALL = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 
 
-def fields(arguments: Sequence[Any]) -> Iterator[Any]:
-    """What a loop is handed for its arguments.
+class Given(tuple[Any, ...]):  # noqa: SLOT001 - what is worked out is kept in it
+    """Arguments that are handed to loops again and again: what that takes is worked out once.
 
     Example:
-        >>> list(fields((7, (True, np.float32(0.5)))))
-        [7, True, np.float32(0.5)]
+        >>> given = Given((7, np.zeros(2)))
+        >>> given.kind, len(given.fields)
+        ('(int,<f8:1:C:w)', 8)
+    """
+
+    @cached_property
+    def fields(self) -> tuple[Any, ...]:
+        """See `fields`; the arrays must stay where they are."""
+        return tuple(fields(tuple(self)))
+
+    @cached_property
+    def kind(self) -> str:
+        """See `kind`."""
+        return kind(tuple(self))
+
+
+def fields(arguments: Sequence[Any]) -> list[Any]:
+    """What a loop is handed for its arguments, as words of 64 bits.
+
+    Example:
+        >>> fields((7, (True, np.float32(0.5)))), hex(fields((np.float32(0.5),))[0])
+        ([7, True, 1056964608], '0x3f000000')
         >>> array = np.zeros((2, 3), np.float32)
         >>> [word for word in fields((array,)) if word != array.ctypes.data]
         [0, 0, 6, 4, 2, 3, 12, 4]
     """
+    words: list[Any] = []
     for argument in arguments:
         if isinstance(argument, np.ndarray):
-            place = argument.__array_interface__["data"][0]
-            yield from (0, 0, argument.size, argument.itemsize, place, *argument.shape, *argument.strides)
+            words += (0, 0, argument.size, argument.itemsize, argument.ctypes.data, *argument.shape, *argument.strides)
+        elif isinstance(argument, Given):
+            words += argument.fields
         elif isinstance(argument, tuple):
-            yield from fields(argument)
+            words += fields(argument)
         else:
-            yield argument
+            words.append(int(argument.view(np.int32)) if isinstance(argument, np.float32) else argument)
+    return words
 
 
 def kind(argument: Any) -> str:
@@ -61,9 +87,16 @@ def kind(argument: Any) -> str:
         flags = argument.flags
         order = "C" if flags.c_contiguous else "A"
         return f"{argument.dtype.str}:{argument.ndim}:{order}:{'w' if flags.writeable else 'r'}"
+    if isinstance(argument, Given):
+        return argument.kind
     if isinstance(argument, tuple):
         return f"({','.join(map(kind, argument))})"
     return type(argument).__name__
+
+
+def plain(argument: Any) -> Any:
+    """An argument as numba knows it."""
+    return tuple(map(plain, argument)) if isinstance(argument, tuple) else argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +104,15 @@ class Linked:
     """A loop in memory: called like the loop itself. `library` keeps its code alive."""
 
     function: Any
-    gives: Any
     library: Any
 
     def __call__(self, arguments: Sequence[Any]) -> int:
         """Run it; threads of Python go on meanwhile."""
-        result, fault = self.gives(), ctypes.c_void_p()
-        if self.function(ctypes.byref(result), ctypes.byref(fault), *fields(arguments)) != 0:
+        table = array("q", (0, 0, *fields(arguments)))
+        if self.function(table.buffer_info()[0]) != 0:
             msg = "a loop raised, and none does"
             raise AssertionError(msg)
-        return int(result.value)
+        return int(table[0])
 
 
 @dataclass(slots=True)
@@ -103,13 +135,13 @@ class Loops:
     def _found(self, name: str, kinds: str, arguments: Sequence[Any]) -> Any:
         """The loop from its file; else made, filed and linked; where that cannot be, as numba calls it."""
         path = self.kept / f"{name}-{hashlib.blake2b(kinds.encode(), digest_size=8).hexdigest()}-{state()}{SUFFIX}"
-        linked = read(path, arguments)
+        linked = read(path)
         if linked is not None:
             return linked
         from solera.ops.kernels.loops import building
 
-        file(path, *building.built(name, arguments))
-        return read(path, arguments) or (lambda given: building.loop(name)(*given))
+        file(path, *building.built(name, plain(arguments)))
+        return read(path) or (lambda given: building.loop(name)(*plain(given)))
 
 
 def kept_in() -> Path:
@@ -141,31 +173,29 @@ def file(path: Path, code: bytes, known: dict[str, Any]) -> None:
         return
 
 
-def read(path: Path, arguments: Sequence[Any]) -> Linked | None:
+def read(path: Path) -> Linked | None:
     """A loop from its file; None where there is none, or it is damaged or cannot be linked."""
     try:
         head, code = path.read_bytes().split(b"\n", 1)
         known = json.loads(head)
         if hashlib.blake2b(code, digest_size=16).hexdigest() != known["digest"]:
             return None
-        return link(code, known, arguments)
+        return link(code, known)
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, ImportError, AttributeError):
         return None
 
 
-def link(code: bytes, known: dict[str, Any], arguments: Sequence[Any]) -> Linked:
-    """Object code as a function for arguments like these."""
+def link(code: bytes, known: dict[str, Any]) -> Linked:
+    """Object code, the loop's and that of its entry, as a function."""
     from llvmlite import binding
 
-    builder = binding.JITLibraryBuilder().add_object_img(code).add_current_process()
+    builder = binding.JITLibraryBuilder().add_current_process()
+    builder = builder.add_object_img(code[: known["size"]]).add_object_img(code[known["size"] :])
     never = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
     for symbol in known["absent"]:
         builder = builder.import_symbol(symbol, never)
-    library = builder.export_symbol(known["symbol"]).link(linker(), f"loop {next(LINKED)}")
-    gives = _GIVEN[known["gives"]]
-    types = (ctypes.POINTER(gives), ctypes.POINTER(ctypes.c_void_p), *(_type(word) for word in fields(arguments)))
-    function = ctypes.CFUNCTYPE(ctypes.c_int32, *types)(library[known["symbol"]])
-    return Linked(function, gives, library)
+    library = builder.export_symbol(ENTRY).link(linker(), f"loop {next(LINKED)}")
+    return Linked(_CALL(library[ENTRY]), library)
 
 
 @cache
@@ -177,9 +207,3 @@ def linker() -> Any:
     binding.initialize_native_asmprinter()
     machine = binding.Target.from_default_triple().create_target_machine(jit=True)
     return binding.create_lljit_compiler(machine)
-
-
-def _type(word: Any) -> Any:
-    if isinstance(word, bool):
-        return _FLAG
-    return _REAL if isinstance(word, np.float32) else _WORD

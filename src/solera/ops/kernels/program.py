@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solera.ops.kernels.formats import Raw
+from solera.ops.kernels.native import Given
 from solera.types import DType
 
 Floats = Sequence[float]
@@ -91,7 +92,7 @@ class Reduction:
     instead: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Packed:
     """Operations as arrays: codes (ops), low, high, keys, bars (ops, models), wide (ops, 3, models).
 
@@ -106,13 +107,13 @@ class Packed:
     wide: NDArray[np.float64]
     row: int = 0
 
-    @property
-    def arrays(self) -> tuple[Any, ...]:
+    @cached_property
+    def arrays(self) -> Given:
         """All fields, as the compiled loops take them."""
-        return self.codes, self.low, self.high, self.keys, self.bars, self.wide, self.row
+        return Given((self.codes, self.low, self.high, self.keys, self.bars, self.wide, self.row))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ends:
     """A reduction as arrays; scalars are divisor, factor, small, instead."""
 
@@ -121,10 +122,10 @@ class Ends:
     later: NDArray[np.float32]
     scalars: NDArray[np.float32]
 
-    @property
-    def arrays(self) -> tuple[Any, ...]:
+    @cached_property
+    def arrays(self) -> Given:
         """All fields, as the compiled loops take them."""
-        return self.ending, self.shares, self.later, self.scalars
+        return Given((self.ending, self.shares, self.later, self.scalars))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def {name}_{k}(n, reading, {arguments}scalars, target, target_kind, target_size)
     return verdict
 """
 
-TAILS = '''"""How most merges end, all models in one loop: an election, or a sum. Made by `unroll.py`; do not edit.
+TAILS = '''"""How most merges end, all models in one loop, and variances. Made by `unroll.py`; do not edit.
 
 A tile of task vectors becomes the result, over the tile that held the base. For 1 to 8 models.
 """
@@ -89,6 +89,17 @@ def {name}_tail_{k}(T, row, {arguments}scalars):
 {loops}
 """
 
+VARIANCE = """
+
+@njit(**OPTIONS)
+def variance_{k}(T, out):
+    n = out.shape[0]
+{open}
+    for i in range(n):
+        mean, total = x0[i], NONE
+{steps}        out[i] = total / np.float32({k})
+"""
+
 CHOICE = """
 
 @njit(**OPTIONS)
@@ -110,8 +121,16 @@ def tails() -> str:
     """The text of `tails.py`."""
     parts = [TAILS]
     for k in range(1, MOST + 1):
-        parts += [_add_tail(k), _elect_tail(k)]
-    return "".join([*parts, _choice("add", ["weights"]), _choice("elect", ["weights", "shares", "even", "divide"])])
+        parts += [_add_tail(k), _elect_tail(k), _weigh_tail(k), _variance(k)]
+    return "".join(
+        [
+            *parts,
+            _choice("add", ["weights"]),
+            _choice("elect", ["weights", "shares", "even", "divide"]),
+            _choice("weigh", ["weights", "shares", "even"]),
+            _which("variance", "T, out"),
+        ]
+    )
 
 
 def _add_tail(k: int) -> str:
@@ -126,6 +145,30 @@ def _elect_tail(k: int) -> str:
     return _tail("elect", k, ["weights", "shares", "even", "divide"], ["w", "s"], _branches(loops, 4))
 
 
+def _weigh_tail(k: int) -> str:
+    """An election before the values are weighed, and the mean of what agrees."""
+    values = [f"vote = {' + '.join(f'x{i}[i]' for i in range(k))}", "vote = even if vote == 0 else vote"]
+    values += ["up, down = vote > 0, vote < 0"]
+    values += [f"t{i} = (x{i}[i] if ((x{i}[i] > 0) & up) | ((x{i}[i] < 0) & down) else NONE) * w{i}" for i in range(k)]
+    values += [f"v = {' + '.join(f't{i}' for i in range(k))}"]
+    values += [f"d = {' + '.join(f'(s{i} if t{i} != 0 else NONE * s{i})' for i in range(k))}"]
+    result = "v / (instead if abs(d) <= small else d) * factor"
+    return _tail(
+        "weigh", k, ["weights", "shares", "even"], ["w", "s"], _branches([(None, _loop(True, values, result))], 4)
+    )
+
+
+def _variance(k: int) -> str:
+    """Welford's recurrence over models, in registers."""
+    steps = [
+        f"        offset = x{i}[i] - mean\n        mean = mean + offset / np.float32({i + 1})\n"
+        f"        total = total + offset * (x{i}[i] - mean)"
+        for i in range(1, k)
+    ]
+    opened = "\n".join(f"    x{i} = T[{i}, :n]" for i in range(k))
+    return VARIANCE.format(k=k, open=opened, steps="".join(f"{step}\n" for step in steps))
+
+
 def _tail(name: str, k: int, arguments: list[str], letters: list[str], loops: str) -> str:
     opened = "\n".join(f"    x{i} = T[{i}, :m]" for i in range(k))
     given, unpack = "".join(f"{row}, " for row in arguments), _unpacked(k, letters, arguments)
@@ -138,6 +181,14 @@ def _choice(name: str, arguments: list[str]) -> str:
     calls = [f"    {name}_tail_{k}(T, row, {given}scalars)" for k in range(1, MOST + 1)]
     branches = "\n".join(f"    {test}\n    {call}" for test, call in zip(tests, calls, strict=True))
     return CHOICE.format(name=name, arguments=given, branches=branches)
+
+
+def _which(name: str, given: str) -> str:
+    """The loop for as many models as there are."""
+    tests = ["if models == 1:", *[f"elif models == {k}:" for k in range(2, MOST)], "else:"]
+    calls = [f"        {name}_{k}({given})" for k in range(1, MOST + 1)]
+    branches = "\n".join(f"    {test}\n{call}" for test, call in zip(tests, calls, strict=True))
+    return f"\n\n@njit(**OPTIONS)\ndef {name}({given}):\n    models = T.shape[0]\n{branches}\n"
 
 
 def _add(k: int) -> str:

@@ -11,6 +11,10 @@ from numba import njit
 from solera.ops.kernels.loops.numbers import OPTIONS, TILE, wide
 from solera.ops.kernels.loops.ranks import drop_by_rank, keep_row_band
 from solera.ops.kernels.loops.reading import load
+from solera.ops.kernels.loops.tails import variance as variance_of
+
+MOST = 8
+"""Most models that the loops over all of them take."""
 
 
 @njit(**OPTIONS)
@@ -56,6 +60,9 @@ def scale(row, factor):
 @njit(**OPTIONS)
 def variance(T, n, mean, out):
     """Population variance over models by Welford's recurrence."""
+    if T.shape[0] <= MOST:
+        variance_of(T, out[:n])
+        return
     for i in range(n):
         mean[i] = T[0, i]
         out[i] = np.float32(0)

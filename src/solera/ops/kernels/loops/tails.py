@@ -1,4 +1,4 @@
-"""How most merges end, all models in one loop: an election, or a sum. Made by `unroll.py`; do not edit.
+"""How most merges end, all models in one loop, and variances. Made by `unroll.py`; do not edit.
 
 A tile of task vectors becomes the result, over the tile that held the base. For 1 to 8 models.
 """
@@ -65,6 +65,33 @@ def elect_tail_1(T, row, weights, shares, even, divide, scalars):
 
 
 @njit(**OPTIONS)
+def weigh_tail_1(T, row, weights, shares, even, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0 = weights[0]
+    s0 = shares[0]
+    x0 = T[0, :m]
+    for i in range(m):
+        base = row[i]
+        vote = x0[i]
+        vote = even if vote == 0 else vote
+        up, down = vote > 0, vote < 0
+        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
+        v = t0
+        d = (s0 if t0 != 0 else NONE * s0)
+        row[i] = base + v / (instead if abs(d) <= small else d) * factor
+
+
+@njit(**OPTIONS)
+def variance_1(T, out):
+    n = out.shape[0]
+    x0 = T[0, :n]
+    for i in range(n):
+        mean, total = x0[i], NONE
+        out[i] = total / np.float32(1)
+
+
+@njit(**OPTIONS)
 def add_tail_2(T, row, weights, scalars):
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
@@ -116,6 +143,39 @@ def elect_tail_2(T, row, weights, shares, even, divide, scalars):
             a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
             row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def weigh_tail_2(T, row, weights, shares, even, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1 = weights[0], weights[1]
+    s0, s1 = shares[0], shares[1]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    for i in range(m):
+        base = row[i]
+        vote = x0[i] + x1[i]
+        vote = even if vote == 0 else vote
+        up, down = vote > 0, vote < 0
+        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
+        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
+        v = t0 + t1
+        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1)
+        row[i] = base + v / (instead if abs(d) <= small else d) * factor
+
+
+@njit(**OPTIONS)
+def variance_2(T, out):
+    n = out.shape[0]
+    x0 = T[0, :n]
+    x1 = T[1, :n]
+    for i in range(n):
+        mean, total = x0[i], NONE
+        offset = x1[i] - mean
+        mean = mean + offset / np.float32(2)
+        total = total + offset * (x1[i] - mean)
+        out[i] = total / np.float32(2)
 
 
 @njit(**OPTIONS)
@@ -176,6 +236,45 @@ def elect_tail_3(T, row, weights, shares, even, divide, scalars):
             a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
             row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def weigh_tail_3(T, row, weights, shares, even, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2 = weights[0], weights[1], weights[2]
+    s0, s1, s2 = shares[0], shares[1], shares[2]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    for i in range(m):
+        base = row[i]
+        vote = x0[i] + x1[i] + x2[i]
+        vote = even if vote == 0 else vote
+        up, down = vote > 0, vote < 0
+        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
+        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
+        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
+        v = t0 + t1 + t2
+        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2)
+        row[i] = base + v / (instead if abs(d) <= small else d) * factor
+
+
+@njit(**OPTIONS)
+def variance_3(T, out):
+    n = out.shape[0]
+    x0 = T[0, :n]
+    x1 = T[1, :n]
+    x2 = T[2, :n]
+    for i in range(n):
+        mean, total = x0[i], NONE
+        offset = x1[i] - mean
+        mean = mean + offset / np.float32(2)
+        total = total + offset * (x1[i] - mean)
+        offset = x2[i] - mean
+        mean = mean + offset / np.float32(3)
+        total = total + offset * (x2[i] - mean)
+        out[i] = total / np.float32(3)
 
 
 @njit(**OPTIONS)
@@ -242,6 +341,51 @@ def elect_tail_4(T, row, weights, shares, even, divide, scalars):
             a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
             row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def weigh_tail_4(T, row, weights, shares, even, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    s0, s1, s2, s3 = shares[0], shares[1], shares[2], shares[3]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    for i in range(m):
+        base = row[i]
+        vote = x0[i] + x1[i] + x2[i] + x3[i]
+        vote = even if vote == 0 else vote
+        up, down = vote > 0, vote < 0
+        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
+        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
+        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
+        t3 = (x3[i] if ((x3[i] > 0) & up) | ((x3[i] < 0) & down) else NONE) * w3
+        v = t0 + t1 + t2 + t3
+        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3)
+        row[i] = base + v / (instead if abs(d) <= small else d) * factor
+
+
+@njit(**OPTIONS)
+def variance_4(T, out):
+    n = out.shape[0]
+    x0 = T[0, :n]
+    x1 = T[1, :n]
+    x2 = T[2, :n]
+    x3 = T[3, :n]
+    for i in range(n):
+        mean, total = x0[i], NONE
+        offset = x1[i] - mean
+        mean = mean + offset / np.float32(2)
+        total = total + offset * (x1[i] - mean)
+        offset = x2[i] - mean
+        mean = mean + offset / np.float32(3)
+        total = total + offset * (x2[i] - mean)
+        offset = x3[i] - mean
+        mean = mean + offset / np.float32(4)
+        total = total + offset * (x3[i] - mean)
+        out[i] = total / np.float32(4)
 
 
 @njit(**OPTIONS)
@@ -314,6 +458,57 @@ def elect_tail_5(T, row, weights, shares, even, divide, scalars):
             a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
             row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def weigh_tail_5(T, row, weights, shares, even, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
+    s0, s1, s2, s3, s4 = shares[0], shares[1], shares[2], shares[3], shares[4]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    for i in range(m):
+        base = row[i]
+        vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i]
+        vote = even if vote == 0 else vote
+        up, down = vote > 0, vote < 0
+        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
+        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
+        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
+        t3 = (x3[i] if ((x3[i] > 0) & up) | ((x3[i] < 0) & down) else NONE) * w3
+        t4 = (x4[i] if ((x4[i] > 0) & up) | ((x4[i] < 0) & down) else NONE) * w4
+        v = t0 + t1 + t2 + t3 + t4
+        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4)
+        row[i] = base + v / (instead if abs(d) <= small else d) * factor
+
+
+@njit(**OPTIONS)
+def variance_5(T, out):
+    n = out.shape[0]
+    x0 = T[0, :n]
+    x1 = T[1, :n]
+    x2 = T[2, :n]
+    x3 = T[3, :n]
+    x4 = T[4, :n]
+    for i in range(n):
+        mean, total = x0[i], NONE
+        offset = x1[i] - mean
+        mean = mean + offset / np.float32(2)
+        total = total + offset * (x1[i] - mean)
+        offset = x2[i] - mean
+        mean = mean + offset / np.float32(3)
+        total = total + offset * (x2[i] - mean)
+        offset = x3[i] - mean
+        mean = mean + offset / np.float32(4)
+        total = total + offset * (x3[i] - mean)
+        offset = x4[i] - mean
+        mean = mean + offset / np.float32(5)
+        total = total + offset * (x4[i] - mean)
+        out[i] = total / np.float32(5)
 
 
 @njit(**OPTIONS)
@@ -392,6 +587,63 @@ def elect_tail_6(T, row, weights, shares, even, divide, scalars):
             a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
             row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def weigh_tail_6(T, row, weights, shares, even, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    s0, s1, s2, s3, s4, s5 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    x5 = T[5, :m]
+    for i in range(m):
+        base = row[i]
+        vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i]
+        vote = even if vote == 0 else vote
+        up, down = vote > 0, vote < 0
+        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
+        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
+        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
+        t3 = (x3[i] if ((x3[i] > 0) & up) | ((x3[i] < 0) & down) else NONE) * w3
+        t4 = (x4[i] if ((x4[i] > 0) & up) | ((x4[i] < 0) & down) else NONE) * w4
+        t5 = (x5[i] if ((x5[i] > 0) & up) | ((x5[i] < 0) & down) else NONE) * w5
+        v = t0 + t1 + t2 + t3 + t4 + t5
+        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4) + (s5 if t5 != 0 else NONE * s5)
+        row[i] = base + v / (instead if abs(d) <= small else d) * factor
+
+
+@njit(**OPTIONS)
+def variance_6(T, out):
+    n = out.shape[0]
+    x0 = T[0, :n]
+    x1 = T[1, :n]
+    x2 = T[2, :n]
+    x3 = T[3, :n]
+    x4 = T[4, :n]
+    x5 = T[5, :n]
+    for i in range(n):
+        mean, total = x0[i], NONE
+        offset = x1[i] - mean
+        mean = mean + offset / np.float32(2)
+        total = total + offset * (x1[i] - mean)
+        offset = x2[i] - mean
+        mean = mean + offset / np.float32(3)
+        total = total + offset * (x2[i] - mean)
+        offset = x3[i] - mean
+        mean = mean + offset / np.float32(4)
+        total = total + offset * (x3[i] - mean)
+        offset = x4[i] - mean
+        mean = mean + offset / np.float32(5)
+        total = total + offset * (x4[i] - mean)
+        offset = x5[i] - mean
+        mean = mean + offset / np.float32(6)
+        total = total + offset * (x5[i] - mean)
+        out[i] = total / np.float32(6)
 
 
 @njit(**OPTIONS)
@@ -476,6 +728,69 @@ def elect_tail_7(T, row, weights, shares, even, divide, scalars):
             a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
             row[i] = base + v * factor
+
+
+@njit(**OPTIONS)
+def weigh_tail_7(T, row, weights, shares, even, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
+    s0, s1, s2, s3, s4, s5, s6 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    x5 = T[5, :m]
+    x6 = T[6, :m]
+    for i in range(m):
+        base = row[i]
+        vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i] + x6[i]
+        vote = even if vote == 0 else vote
+        up, down = vote > 0, vote < 0
+        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
+        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
+        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
+        t3 = (x3[i] if ((x3[i] > 0) & up) | ((x3[i] < 0) & down) else NONE) * w3
+        t4 = (x4[i] if ((x4[i] > 0) & up) | ((x4[i] < 0) & down) else NONE) * w4
+        t5 = (x5[i] if ((x5[i] > 0) & up) | ((x5[i] < 0) & down) else NONE) * w5
+        t6 = (x6[i] if ((x6[i] > 0) & up) | ((x6[i] < 0) & down) else NONE) * w6
+        v = t0 + t1 + t2 + t3 + t4 + t5 + t6
+        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4) + (s5 if t5 != 0 else NONE * s5) + (s6 if t6 != 0 else NONE * s6)
+        row[i] = base + v / (instead if abs(d) <= small else d) * factor
+
+
+@njit(**OPTIONS)
+def variance_7(T, out):
+    n = out.shape[0]
+    x0 = T[0, :n]
+    x1 = T[1, :n]
+    x2 = T[2, :n]
+    x3 = T[3, :n]
+    x4 = T[4, :n]
+    x5 = T[5, :n]
+    x6 = T[6, :n]
+    for i in range(n):
+        mean, total = x0[i], NONE
+        offset = x1[i] - mean
+        mean = mean + offset / np.float32(2)
+        total = total + offset * (x1[i] - mean)
+        offset = x2[i] - mean
+        mean = mean + offset / np.float32(3)
+        total = total + offset * (x2[i] - mean)
+        offset = x3[i] - mean
+        mean = mean + offset / np.float32(4)
+        total = total + offset * (x3[i] - mean)
+        offset = x4[i] - mean
+        mean = mean + offset / np.float32(5)
+        total = total + offset * (x4[i] - mean)
+        offset = x5[i] - mean
+        mean = mean + offset / np.float32(6)
+        total = total + offset * (x5[i] - mean)
+        offset = x6[i] - mean
+        mean = mean + offset / np.float32(7)
+        total = total + offset * (x6[i] - mean)
+        out[i] = total / np.float32(7)
 
 
 @njit(**OPTIONS)
@@ -569,6 +884,75 @@ def elect_tail_8(T, row, weights, shares, even, divide, scalars):
 
 
 @njit(**OPTIONS)
+def weigh_tail_8(T, row, weights, shares, even, scalars):
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    m = row.shape[0]
+    w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
+    s0, s1, s2, s3, s4, s5, s6, s7 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6], shares[7]
+    x0 = T[0, :m]
+    x1 = T[1, :m]
+    x2 = T[2, :m]
+    x3 = T[3, :m]
+    x4 = T[4, :m]
+    x5 = T[5, :m]
+    x6 = T[6, :m]
+    x7 = T[7, :m]
+    for i in range(m):
+        base = row[i]
+        vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i] + x6[i] + x7[i]
+        vote = even if vote == 0 else vote
+        up, down = vote > 0, vote < 0
+        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
+        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
+        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
+        t3 = (x3[i] if ((x3[i] > 0) & up) | ((x3[i] < 0) & down) else NONE) * w3
+        t4 = (x4[i] if ((x4[i] > 0) & up) | ((x4[i] < 0) & down) else NONE) * w4
+        t5 = (x5[i] if ((x5[i] > 0) & up) | ((x5[i] < 0) & down) else NONE) * w5
+        t6 = (x6[i] if ((x6[i] > 0) & up) | ((x6[i] < 0) & down) else NONE) * w6
+        t7 = (x7[i] if ((x7[i] > 0) & up) | ((x7[i] < 0) & down) else NONE) * w7
+        v = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
+        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4) + (s5 if t5 != 0 else NONE * s5) + (s6 if t6 != 0 else NONE * s6) + (s7 if t7 != 0 else NONE * s7)
+        row[i] = base + v / (instead if abs(d) <= small else d) * factor
+
+
+@njit(**OPTIONS)
+def variance_8(T, out):
+    n = out.shape[0]
+    x0 = T[0, :n]
+    x1 = T[1, :n]
+    x2 = T[2, :n]
+    x3 = T[3, :n]
+    x4 = T[4, :n]
+    x5 = T[5, :n]
+    x6 = T[6, :n]
+    x7 = T[7, :n]
+    for i in range(n):
+        mean, total = x0[i], NONE
+        offset = x1[i] - mean
+        mean = mean + offset / np.float32(2)
+        total = total + offset * (x1[i] - mean)
+        offset = x2[i] - mean
+        mean = mean + offset / np.float32(3)
+        total = total + offset * (x2[i] - mean)
+        offset = x3[i] - mean
+        mean = mean + offset / np.float32(4)
+        total = total + offset * (x3[i] - mean)
+        offset = x4[i] - mean
+        mean = mean + offset / np.float32(5)
+        total = total + offset * (x4[i] - mean)
+        offset = x5[i] - mean
+        mean = mean + offset / np.float32(6)
+        total = total + offset * (x5[i] - mean)
+        offset = x6[i] - mean
+        mean = mean + offset / np.float32(7)
+        total = total + offset * (x6[i] - mean)
+        offset = x7[i] - mean
+        mean = mean + offset / np.float32(8)
+        total = total + offset * (x7[i] - mean)
+        out[i] = total / np.float32(8)
+
+
+@njit(**OPTIONS)
 def add_tail(T, row, weights, scalars):
     models = T.shape[0]
     if models == 1:
@@ -608,3 +992,45 @@ def elect_tail(T, row, weights, shares, even, divide, scalars):
         elect_tail_7(T, row, weights, shares, even, divide, scalars)
     else:
         elect_tail_8(T, row, weights, shares, even, divide, scalars)
+
+
+@njit(**OPTIONS)
+def weigh_tail(T, row, weights, shares, even, scalars):
+    models = T.shape[0]
+    if models == 1:
+        weigh_tail_1(T, row, weights, shares, even, scalars)
+    elif models == 2:
+        weigh_tail_2(T, row, weights, shares, even, scalars)
+    elif models == 3:
+        weigh_tail_3(T, row, weights, shares, even, scalars)
+    elif models == 4:
+        weigh_tail_4(T, row, weights, shares, even, scalars)
+    elif models == 5:
+        weigh_tail_5(T, row, weights, shares, even, scalars)
+    elif models == 6:
+        weigh_tail_6(T, row, weights, shares, even, scalars)
+    elif models == 7:
+        weigh_tail_7(T, row, weights, shares, even, scalars)
+    else:
+        weigh_tail_8(T, row, weights, shares, even, scalars)
+
+
+@njit(**OPTIONS)
+def variance(T, out):
+    models = T.shape[0]
+    if models == 1:
+        variance_1(T, out)
+    elif models == 2:
+        variance_2(T, out)
+    elif models == 3:
+        variance_3(T, out)
+    elif models == 4:
+        variance_4(T, out)
+    elif models == 5:
+        variance_5(T, out)
+    elif models == 6:
+        variance_6(T, out)
+    elif models == 7:
+        variance_7(T, out)
+    else:
+        variance_8(T, out)

@@ -14,7 +14,7 @@ from solera.ops.kernels.loops.memory import release, workspace
 from solera.ops.kernels.loops.numbers import OPTIONS, wide
 from solera.ops.kernels.loops.reading import load, narrow
 from solera.ops.kernels.loops.steps import models_of, run, scale, tile_of
-from solera.ops.kernels.loops.tails import add_tail, elect_tail
+from solera.ops.kernels.loops.tails import add_tail, elect_tail, weigh_tail
 
 MOST = 8
 """Most models that the loops over all of them take."""
@@ -149,7 +149,10 @@ def finish(result, ends, base, delta):
 
 @njit(**OPTIONS)
 def tail_of(program, ends, delta, models):
-    """Which loop over all models ends the merge (1 a sum, 2 an election by sum, 0 none); the operations before it."""
+    """Which loop over all models ends the merge, and how many operations come before it.
+
+    1 is a sum, 2 an election by sum of weighed values, 3 one before they are weighed, 0 none.
+    """
     codes, low = program[0], program[1]
     ending, _shares, later, scalars = ends
     n = codes.shape[0]
@@ -157,12 +160,16 @@ def tail_of(program, ends, delta, models):
         return 0, n
     if ending == 2:
         return 1, n
-    if n < 2 or codes[n - 2] != 3 or codes[n - 1] != 5 or low[n - 1, 0] != 0 or scalars[0] != 1:
-        return 0, n
+    plain = n >= 2 and scalars[0] == 1
     for k in range(models):
-        if later[k] != 1:
-            return 0, n
-    return (2, n - 2) if (ending == 1) | (ending == 3) else (0, n)
+        plain &= later[k] == 1
+    if not plain:
+        return 0, n
+    if codes[n - 2] == 3 and codes[n - 1] == 5 and low[n - 1, 0] == 0 and ((ending == 1) | (ending == 3)):
+        return 2, n - 2
+    if codes[n - 2] == 5 and codes[n - 1] == 3 and low[n - 2, 0] == 0 and ending == 3:
+        return 3, n - 2
+    return 0, n
 
 
 @njit(**OPTIONS)
@@ -171,6 +178,8 @@ def end(tail, T, row, before, program, ends):
     ending, shares, _later, scalars = ends
     if tail == 1:
         add_tail(T, row, shares, scalars)
+    elif tail == 3:
+        weigh_tail(T, row, program[1][before + 1], shares, program[2][before, 0], scalars)
     else:
         elect_tail(T, row, program[1][before], shares, program[2][before + 1, 0], ending == 3, scalars)
 
