@@ -52,6 +52,7 @@ class Testbed:
         version: raised whenever the same seed would give other bytes; older ones in the cache are then built anew.
         nbytes: rough bytes on disk by size, asked for before a build starts.
         family: whether its experts are fine-tunes of its base, so that methods can be compared on them.
+        written: the same tasks scored by what a model writes by itself; None where models write nothing.
     """
 
     name: str
@@ -63,5 +64,6 @@ class Testbed:
     version: int = 1
     nbytes: Mapping[Size, int] = field(default_factory=dict)
     family: bool = True
+    written: Callable[[Built, Split], tuple[Task, ...]] | None = None
 
     __test__ = False

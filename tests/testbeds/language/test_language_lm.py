@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from solera import testbeds
-from solera.errors import CheckpointError, MissingTensor
+from solera.errors import CheckpointError, MissingTensor, UnknownName
 from solera.evaluate.contract import mean_and_error
 from solera.testbeds.language import lm as module
 from solera.testbeds.language import lm_stages
@@ -94,6 +94,23 @@ def test_generating_tasks_measure_answers_and_lengths(lm) -> None:
     assert (task.name, task.metric) == ("arithmetic/generated", "answer")
     assert set(got) == {"answer", "whole", "length"}
     assert max(got["length"]) <= 4
+
+
+def test_written_tasks_are_asked_for_by_name_and_their_records_have_lengths(lm, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from solera.cli.commands import app
+
+    words = ["evaluate", str(lm.base), "--testbed", "lm-6", "--size", "tiny", "--cache", str(lm.folder.parent)]
+    said = CliRunner().invoke(app, [*words, "--written", "--only", "brackets", "--no-memory", "--json"])
+    assert said.exit_code == 0
+    rows = json.loads(said.stdout)
+    assert [(row["task"], row["metric"]) for row in rows] == [
+        ("brackets/generated", metric) for metric in ("answer", "length", "whole")
+    ]
+    assert testbeds.tasks(lm, written=True, only=["sorting/generated"])[0].name == "sorting/generated"
+    with pytest.raises(UnknownName, match="did you mean `sorting`"):
+        testbeds.tasks(lm, written=True, only=["sortin"])
 
 
 def test_scores_of_written_answers_are_kept_apart_from_forced_ones_and_by_length(lm) -> None:

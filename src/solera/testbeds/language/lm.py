@@ -144,4 +144,5 @@ TESTBED = Testbed(
     tasks=tasks,
     minutes={"tiny": 0.3, "small": 20, "full": 400},
     nbytes={"tiny": 6_000_000, "small": 80_000_000, "full": 900_000_000},
+    written=generating_tasks,
 )
