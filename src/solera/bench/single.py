@@ -42,7 +42,8 @@ def evaluate_on_testbed(
         cache: where scores are remembered.
 
     Raises:
-        UnknownName: no such testbed, or task. BadParameter: its models write nothing. NotFound: it is not built, or no such model.
+        UnknownName: no such testbed, or task. BadParameter: its models write nothing.
+        NotFound: it is not built, or no such model.
         CheckpointError: the model does not fit the testbed's shapes.
     """
     from solera import testbeds

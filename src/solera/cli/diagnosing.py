@@ -83,7 +83,10 @@ def diagnose(
     cache: Annotated[Path | None, typer.Option(help="Where testbeds are kept.", show_default=False)] = None,
     split: Annotated[str, typer.Option(help="Items of the testbed: validation or test.")] = "validation",
     written: Annotated[
-        bool, typer.Option("--written", help="Score what language models write by themselves; paths then have stages of length.")
+        bool,
+        typer.Option(
+            "--written", help="Score what language models write by themselves; paths then have stages of length."
+        ),
     ] = False,
     skip: Skip = None,
     memory: Memory = None,

@@ -32,7 +32,9 @@ def evaluate(
     only: Annotated[
         str | None, typer.Option(help="Tasks of the testbed, with commas, such as sorting.", show_default=False)
     ] = None,
-    written: Annotated[bool, typer.Option("--written", help="Score what the model writes by itself: lm-6, moe-8.")] = False,
+    written: Annotated[
+        bool, typer.Option("--written", help="Score what the model writes by itself: lm-6, moe-8.")
+    ] = False,
     tasks: Annotated[str, typer.Option(help="Score on these tasks of lm-eval: a,b (extra eval).")] = "",
     include: Annotated[Path | None, typer.Option(help="A folder with lm-eval tasks of your own (YAML).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Items of each lm-eval task at most.")] = None,

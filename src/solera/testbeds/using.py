@@ -19,9 +19,7 @@ WRITTEN = "/generated"
 """Ends the name of a task that is scored by what a model writes: `sorting/generated`."""
 
 
-def tasks(
-    built: Built, split: Split = "test", *, written: bool = False, only: Sequence[str] = ()
-) -> tuple[Task, ...]:
+def tasks(built: Built, split: Split = "test", *, written: bool = False, only: Sequence[str] = ()) -> tuple[Task, ...]:
     """The tasks of a testbed, always in the same order.
 
     Args:
@@ -38,7 +36,9 @@ def tasks(
         return _named(built.name, kind.tasks(built, split), only)
     if kind.written is None:
         want = "a testbed of language models: lm-6, moe-8"
-        raise BadParameter("Models of this testbed write nothing.", got=built.name, want=want, fix="leave out `written`")
+        raise BadParameter(
+            "Models of this testbed write nothing.", got=built.name, want=want, fix="leave out `written`"
+        )
     return _named(built.name, kind.written(built, split), only)
 
 
