@@ -37,7 +37,10 @@ def tasks(built: Built, split: Split = "test", *, written: bool = False, only: S
     if kind.written is None:
         want = "a testbed of language models: lm-6, moe-8"
         raise BadParameter(
-            "Models of this testbed write nothing.", got=built.name, want=want, fix="leave out `written`"
+            "Models of this testbed write nothing.",
+            got=built.name,
+            want=want,
+            fix="leave out --written; in Python, written=True",
         )
     return _named(built.name, kind.written(built, split), only)
 
