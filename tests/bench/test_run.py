@@ -129,6 +129,12 @@ def test_commands(beds, tmp_path):
     adapted = f"{built / 'base'}+{built / 'adapters' / 'rotated'}"
     rows = json.loads(_solera("evaluate", adapted, "--testbed", "vision-8", *bed, "--json").stdout)
     assert {row["group"] for row in rows} == {"held-in", "unseen", "corrupted"}
+    some = _solera("evaluate", built / "base", "--testbed", "vision-8", *bed, "--only", "rotated,thirds", "--json")
+    assert {row["task"] for row in json.loads(some.stdout)} == {"rotated", "thirds"}
+    wrong = _solera("evaluate", built / "base", "--testbed", "vision-8", *bed, "--only", "rotatd")
+    assert (wrong.exit_code, "did you mean `rotated`" in wrong.stderr) == (2, True)
+    silent = _solera("evaluate", built / "base", "--testbed", "vision-8", *bed, "--written")
+    assert (silent.exit_code, "write nothing" in silent.stderr) == (2, True)
     asked = ("bench", "vision-8", *bed, "--methods", "linear", "--workers", 1, "--records", tmp_path / "r.jsonl")
     told = json.loads(_solera(*asked, "--json").stdout)
     assert {line["entry"] for line in told["lines"]} == {"linear", "base", "experts"}
@@ -145,6 +151,7 @@ def test_commands(beds, tmp_path):
     [
         (("evaluate", "x"), 2, "--testbed"),
         (("evaluate", "x", "--testbed", "vision8"), 2, "did you mean"),
+        (("evaluate", "x", "--tasks", "a", "--only", "b"), 2, "of testbeds"),
         (("bench",), 2, "One testbed"),
         (("bench", "vision-8", "--size", "huge"), 2, "no such size"),
         (("bench", "--models", "a", "b"), 2, "--tasks"),

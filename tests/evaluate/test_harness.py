@@ -69,9 +69,27 @@ def test_a_local_task_is_scored_once(model, tasks, tmp_path, monkeypatch):
     (row,) = harness.score_with_harness(model, ["tiny_sums"], include=tasks, cache=cache)
     assert (row.task, row.metric, row.items, row.higher, row.dtype) == ("tiny_sums", "acc", 6, True, "float32")
     assert len(row.each) == 6
+    assert row.seconds > 0
     assert row.value == pytest.approx(sum(row.each) / 6)
     monkeypatch.setattr(harness, "_run", None)
     assert harness.score_with_harness(model, ["tiny_sums"], include=tasks, cache=cache) == (row,)
+
+
+def test_the_command_scores_a_local_task(model, tasks, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from solera.cli.commands import app
+
+    monkeypatch.setenv("SOLERA_CACHE", str(tmp_path / "cache"))
+    words = ["evaluate", str(model), "--tasks", "tiny_sums", "--include", str(tasks), "--limit", "4"]
+    said = CliRunner().invoke(app, [*words, "--json"])
+    assert said.exit_code == 0
+    (row,) = json.loads(said.stdout)
+    assert (row["task"], row["metric"], row["items"]) == ("tiny_sums", "acc", 4)
+    assert row["seconds"] > 0
+    assert "tiny_sums (acc)" in CliRunner().invoke(app, words).stdout
+    refused = CliRunner().invoke(app, [*words, "--written"])
+    assert (refused.exit_code, "of testbeds" in refused.stderr) == (2, True)
 
 
 def test_limits_are_other_data(model, tasks):

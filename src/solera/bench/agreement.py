@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from itertools import combinations
@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from solera.bench.leaderboard import Board, Name
+from solera.bench.leaderboard import Board, Line, Name
+from solera.bench.records import Records
 from solera.bench.statistics import REPLICATES, Interval, interval, spearman
+from solera.bench.wider import wider
 
 LEAST = 6
 """Fewest common methods for a rank correlation."""
@@ -21,12 +23,27 @@ LEAST = 6
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A method in both tables: the published name and mean, our line and mean (shares of the experts')."""
+    """A method in both tables: the published name and mean, our line with its mean (a share of the experts').
+
+    `fixed`: the coefficient that the published figure stands at, where it was not chosen. `starts`: where both start to
+    learn coefficients from unlabelled test images.
+    """
 
     published: str
     theirs: float
-    name: Name
-    ours: float
+    line: Line
+    fixed: float | None = None
+    starts: float | None = None
+
+    @property
+    def name(self) -> Name:
+        """Of our line."""
+        return self.line.name
+
+    @property
+    def ours(self) -> float:
+        """Our mean."""
+        return self.line.held_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,11 @@ class Agreement:
     """How far two tables agree. `rho` is None for fewer than `LEAST` common methods.
 
     The interval of `rho` is over our seeds and items; the published order is taken as it is.
+
+    Attributes:
+        seeds: of the testbed, those that every common method was measured on.
+        weights: bytes of one of our models.
+        alone: the same of the leaderboard's own methods on all its seeds, where others have joined them.
     """
 
     title: str
@@ -56,6 +78,9 @@ class Agreement:
     pairs: tuple[Pair, ...]
     rho: Interval | None
     disagreements: tuple[Disagreement, ...]
+    seeds: tuple[int, ...] = ()
+    weights: int = 0
+    alone: Agreement | None = None
 
 
 @cache
@@ -69,14 +94,35 @@ def published() -> Mapping[str, Any]:
     return tomllib.loads(files("solera.bench").joinpath("published.toml").read_text("utf-8"))
 
 
-def agreement(board: Board) -> Agreement | None:
-    """Compare a leaderboard with the published table; None where that table is of another kind of testbed."""
+def agreement(board: Board, records: Records | None = None) -> Agreement | None:
+    """Compare a leaderboard with the published table; None where that table is of another kind of testbed.
+
+    Args:
+        board: our side.
+        records: its rows and those filed beside it: methods of the published table among them join, see `wider`.
+    """
     table = published()
     if board.testbed.partition(":")[0] not in table["testbeds"]:
         return None
+    alone = _agreement(board, table)
+    if records is None:
+        return alone
+    found = _agreement(wider(records, board, {row["entry"] for row in table["row"] if "entry" in row}), table)
+    return replace(found, alone=alone) if len(found.pairs) > len(alone.pairs) else alone
+
+
+def _agreement(board: Board, table: Mapping[str, Any]) -> Agreement:
     pairs = [_pair(board, row) for row in table["row"] if "entry" in row]
     known = tuple(sorted((pair for pair in pairs if pair), key=lambda pair: -pair.theirs))
-    return Agreement(table["name"], table["source"], known, _rho(board, known), tuple(_disagreements(board, known)))
+    return Agreement(
+        table["name"],
+        table["source"],
+        known,
+        _rho(board, known),
+        tuple(_disagreements(board, known)),
+        tuple(bed.seed for bed in board.beds),
+        max(bed.weights for bed in board.beds),
+    )
 
 
 def _pair(board: Board, row: Mapping[str, Any]) -> Pair | None:
@@ -84,7 +130,7 @@ def _pair(board: Board, row: Mapping[str, Any]) -> Pair | None:
     for name in ((row["entry"], "tuned"), (row["entry"], "default")):
         line = board.line(*name)  # type: ignore[arg-type]
         if line is not None and np.isfinite(line.held_in):
-            return Pair(row["name"], float(row["mean"]), line.name, line.held_in)
+            return Pair(row["name"], float(row["mean"]), line, row.get("fixed"), row.get("starts"))
     return None
 
 
@@ -111,6 +157,7 @@ def as_json(found: Agreement) -> dict[str, Any]:
     return {
         "table": found.title,
         "source": found.source,
+        "seeds": list(found.seeds),
         "n": len(found.pairs),
         "spearman": None if found.rho is None else found.rho.plain(),
         "rows": [{"name": p.published, "theirs": p.theirs, "entry": p.name[0], "ours": p.ours} for p in found.pairs],
@@ -118,4 +165,5 @@ def as_json(found: Agreement) -> dict[str, Any]:
             {"above": d.above, "below": d.below, "theirs": d.theirs, "ours": d.gap.plain(), "sure": d.sure}
             for d in found.disagreements
         ],
+        "alone": None if found.alone is None else as_json(found.alone),
     }

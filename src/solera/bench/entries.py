@@ -104,8 +104,6 @@ def reason(card: Card, experts: int, *, based: bool) -> str:
         return NOT_A_MERGE.get(card.name) or f"needs statistics: {', '.join(card.statistics)}"
     if card.base == "required" and not based:
         return "needs a base"
-    if card.statistics:
-        return f"needs statistics of the models: {', '.join(card.statistics)}"
     low, high = card.models
     if experts < low:
         return f"needs {low} models"

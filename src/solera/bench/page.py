@@ -5,28 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from solera.bench import tuning, words
-from solera.bench.agreement import LEAST, Agreement, agreement
+from solera.bench.agreed import agreed
+from solera.bench.agreement import Agreement
 from solera.bench.entries import FOLDS, field_of
 from solera.bench.leaderboard import GROUPS, Board, Line
 from solera.bench.measuring import BASE, EXPERTS
 from solera.bench.statistics import REPLICATES
 from solera.bench.table import ordered
+from solera.bench.written import Writing, ranked
 
 NOTE = "<!-- Written by `make leaderboard` from benchmarks/results/leaderboard; do not edit. -->"
 
 
-def page(board: Board, figure: str) -> str:
+def page(board: Board, figure: str, found: Agreement | None = None, writing: Writing | None = None) -> str:
     """The page, as Markdown.
 
     Args:
         board: what it shows.
         figure: the picture's path as the page links to it.
+        found: its agreement with a published table.
+        writing: what its best entries write by themselves.
     """
     parts = [
         _head(board, figure),
-        _ranking(board),
+        _ranking(board, writing),
         _per_task(board),
-        _agreement(agreement(board)),
+        agreed(found),
         _cost(board),
         _tuned(board),
         _equal(board),
@@ -59,9 +63,11 @@ seeds make them too narrow rather than too wide. The order is that of the tuned 
 ![held-in score of every entry]({figure})"""
 
 
-def _ranking(board: Board) -> str:
-    rows = ["## Order", "", "| | entry | held-in, tuned | with defaults | over plain average | unseen | corrupted |"]
-    rows.append("|---:|---|---:|---:|---:|---:|---:|")
+def _ranking(board: Board, writing: Writing | None) -> str:
+    columns = ["held-in, tuned", "with defaults", "over plain average", "unseen", "corrupted"]
+    columns += ["written", "tokens"] if writing else []
+    rows = ["## Order", "", *_written(writing), "| | entry | " + " | ".join(columns) + " |"]
+    rows.append("|---:|---|" + "---:|" * len(columns))
     place = 0
     for line, default in ordered(board):
         reference = line.name[0] in (BASE, EXPERTS)
@@ -76,8 +82,23 @@ def _ranking(board: Board) -> str:
             words.plain(line.groups.get("unseen")),
             words.plain(line.groups.get("corrupted")),
         ]
+        if writing:
+            answers, length = writing.of(line, default) or (None, float("nan"))
+            cells += [words.percent(answers), words.number(length)]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
+
+
+def _written(writing: Writing | None) -> Iterator[str]:
+    if writing is not None:
+        seeds = ", ".join(map(str, writing.seeds))
+        yield (
+            f"Held-in scores here give every earlier token of an answer. *Written*: the first places, seed {seeds}, "
+            "write it by themselves, greedily; right where the end of what they wrote, behind the last colon, is the "
+            "answer; a share of what the experts' own writing reaches. *Tokens*: length of what is written, mean over "
+            "the held-in tasks."
+        )
+        yield ""
 
 
 def _linked(line: Line) -> str:
@@ -104,80 +125,21 @@ def _task_title(name: str, group: str) -> str:
     return f"*{name}*" if group == "unseen" else name
 
 
-def _agreement(found: Agreement | None) -> str:
-    if found is None or not found.pairs:
-        return ""
-    rows = [
-        "## Beside a published table",
-        "",
-        f"{found.title}: {found.source}.",
-        "Their column: mean accuracy in percent, at the coefficients they chose; ours: the tuned column.",
-        "",
-        "| method | theirs | rank | ours | rank |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    ours = sorted((pair.ours for pair in found.pairs), reverse=True)
-    for rank, pair in enumerate(found.pairs, 1):
-        cells = (
-            pair.published,
-            f"{pair.theirs:.1f}",
-            str(rank),
-            f"{100 * pair.ours:.1f}",
-            str(ours.index(pair.ours) + 1),
-        )
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*rows, "", _rho(found), *_disagreements(found)])
-
-
-def _rho(found: Agreement) -> str:
-    n = len(found.pairs)
-    if found.rho is None:
-        return f"{n} methods are common to both; a rank correlation is given for {LEAST} or more."
-    rho = found.rho
-    return (
-        f"**Spearman's ρ = {rho.value:.2f}** ({rho.low:.2f} to {rho.high:.2f} over our seeds and items), n = {n}. "
-        "The interval does not speak of their figures, which come without one."
-    )
-
-
-def _disagreements(found: Agreement) -> Iterator[str]:
-    if not found.disagreements:
-        yield "\nWe order every pair as they do."
-        return
-    yield "\nWhere we disagree (their gap, and ours in points of the experts' score):\n"
-    for each in found.disagreements:
-        sure = "beyond our interval" if each.sure else "within our interval"
-        gap = words.percent(each.gap, signed=True)
-        yield f"- {each.above} over {each.below}: theirs +{each.theirs:.1f}, ours {gap}, {sure}"
-    yield _why(found)
-
-
-def _why(found: Agreement) -> str:
-    ours, theirs = ([getattr(pair, side) for pair in found.pairs] for side in ("ours", "theirs"))
-    here, there = 100 * (max(ours) - min(ours)), max(theirs) - min(theirs)
-    return (
-        f"\nWhy, as far as these rows tell: here the methods lie within {here:.1f} points of each other, there within "
-        f"{there:.1f}. Tuned alike, most of them come near the plain average, and what then sets their order is "
-        "smaller than the intervals. Gaps marked as beyond them are real here; "
-        "the tasks were not changed to close them."
-    )
-
-
 def _cost(board: Board) -> str:
-    memory = words.shows_memory(board)
-    head = "| entry | merge, seconds | read, MB |" + (" memory, MB |" if memory else "")
     rows = [
         "## Cost",
         "",
-        "Wall time of one merge (median over seeds, one thread, both cores at work); bytes of weights read.",
+        "Wall time of one merge (median over seeds, one thread, both cores at work); bytes of weights read; memory:",
+        "the peak above an idle process that the plan predicts. It is not measured here: models this small are less",
+        "than the blocks that a merge may hold. [Benchmarks](../benchmarks.md) has predictions beside measured peaks.",
+        "",
+        "| entry | merge, seconds | read, MB | memory, predicted, MB |",
+        "|---|---:|---:|---:|",
     ]
-    rows += ["", head, "|---|---:|---:|" + ("---:|" if memory else "")]
     for line, _ in sorted(ordered(board), key=lambda pair: pair[0].seconds):
         if line.name[0] not in (BASE, EXPERTS):
-            more = f" {words.megabytes(line.memory)} |" if memory else ""
-            rows.append(
-                f"| {words.title(line)} | {words.seconds(line.seconds)} | {words.megabytes(line.bytes_read)} |{more}"
-            )
+            cells = (words.seconds(line.seconds), words.megabytes(line.bytes_read), words.megabytes(line.memory))
+            rows.append(f"| {words.title(line)} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
@@ -231,9 +193,7 @@ def index(boards: Sequence[Board], names: Sequence[str]) -> str:
         "|---|---|---|---:|---|---:|",
     ]
     for board, name in zip(boards, names, strict=True):
-        best = next(
-            line for line, _ in ordered(board) if line.name[0] not in (BASE, EXPERTS) and line.how != "per task"
-        )
+        best = next(ranked(board))
         link = f"[{board.testbed}](leaderboard/{name}.md)"
         cells = (
             link,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,12 @@ def evaluate_on_testbed(
     size: Size = "small",
     seed: int = 0,
     split: Split = "test",
+    written: bool = False,
+    only: Sequence[str] = (),
     folder: Path | None = None,
     cache: ScoreCache | None = None,
 ) -> tuple[Score, ...]:
-    """Score a model on all tasks of a testbed.
+    """Score a model on the tasks of a testbed.
 
     Args:
         model: folder, Hub id, or ``model+adapter``.
@@ -33,17 +36,20 @@ def evaluate_on_testbed(
         size: of the testbed.
         seed: of the testbed.
         split: ``test``, or ``validation`` while something is being chosen.
+        written: score what a language model writes by itself; its answers' lengths are records too.
+        only: these tasks; none is all.
         folder: the cache of testbeds; None is the user's.
         cache: where scores are remembered.
 
     Raises:
-        UnknownName: no such testbed. NotFound: it is not built, or no such model.
+        UnknownName: no such testbed, or task. BadParameter: its models write nothing.
+        NotFound: it is not built, or no such model.
         CheckpointError: the model does not fit the testbed's shapes.
     """
     from solera import testbeds
 
     built = testbeds.open_built(name, size=size, seed=seed, cache=folder)
-    tasks = testbeds.tasks(built, split)
+    tasks = testbeds.tasks(built, split, written=written, only=only)
     return score(_module(built, model), folder_digest(model), tasks, cache=cache, seed=seed)
 
 

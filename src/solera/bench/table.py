@@ -11,8 +11,11 @@ from rich.table import Table
 from solera.bench import words
 from solera.bench.leaderboard import Board, Line
 
-COLUMNS = ("tuned", "95 %", "default", "gain", "unseen", "corrupt", "sec")
-EXPLAINED = "% of the experts' score; unseen: plain score. tuned: held-in, at most 8 evaluations; gain: over average. "
+COLUMNS = ("tuned", "95 %", "default", "gain", "unseen", "corrupt", "sec", "read", "mem")
+EXPLAINED = (
+    "% of the experts' score; unseen: plain score. tuned: held-in, at most 8 evaluations; gain: over average. "
+    "read, mem: MB of weights read, predicted peak. "
+)
 
 
 def shown(board: Board, console: Console) -> None:
@@ -51,4 +54,6 @@ def _cells(line: Line, default: Line | None) -> list[str]:
         words.plain(line.groups.get("unseen")),
         words.plain(line.groups.get("corrupted")),
         words.seconds(line.seconds),
+        words.megabytes(line.bytes_read),
+        words.megabytes(line.memory),
     ]

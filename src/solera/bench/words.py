@@ -67,6 +67,16 @@ def megabytes(value: int) -> str:
     return f"{value / 1e6:.1f}"
 
 
+def number(value: float) -> str:
+    """A plain number; a dash where it is not known.
+
+    Example:
+        >>> number(12.53), number(float("nan"))
+        ('12.5', '–')
+    """
+    return f"{value:.1f}" if math.isfinite(value) else "–"
+
+
 def values(parameters: Mapping[str, Any]) -> str:
     """Parameters as they would be written.
 
@@ -99,11 +109,6 @@ def seeds(board: Board) -> str:
     """The seeds of a board in words."""
     found = [str(bed.seed) for bed in board.beds]
     return f"seed{'s' if len(found) > 1 else ''} {', '.join(found)}"
-
-
-def shows_memory(board: Board) -> bool:
-    """Whether memory says something: for small models it is the size of one block."""
-    return any(bed.weights >= 50_000_000 for bed in board.beds)
 
 
 MARKS = (

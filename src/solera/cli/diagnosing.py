@@ -83,7 +83,10 @@ def diagnose(
     cache: Annotated[Path | None, typer.Option(help="Where testbeds are kept.", show_default=False)] = None,
     split: Annotated[str, typer.Option(help="Items of the testbed: validation or test.")] = "validation",
     written: Annotated[
-        bool, typer.Option("--written", help="Score what lm-6 writes by itself; paths then have stages of length.")
+        bool,
+        typer.Option(
+            "--written", help="Score what language models write by themselves; paths then have stages of length."
+        ),
     ] = False,
     skip: Skip = None,
     memory: Memory = None,
@@ -148,13 +151,7 @@ def _open(name: str, size: str, seed: int, cache: Path | None, split: str, *, wr
     if split not in ("validation", "test"):
         raise BadParameter("There is no such split.", got=split, fix=nearest(split, ("validation", "test")))
     built = testbeds.open_built(name, size=size, seed=seed, cache=cache)  # type: ignore[arg-type]
-    if not written:
-        return _Bed(built, testbeds.tasks(built, split))  # type: ignore[arg-type]
-    if name != "lm-6":
-        raise BadParameter("This testbed writes nothing.", got=name, want="lm-6", fix="leave out --written")
-    from solera.testbeds.language.lm import generating_tasks
-
-    return _Bed(built, generating_tasks(built, split))  # type: ignore[arg-type]
+    return _Bed(built, testbeds.tasks(built, split, written=written))  # type: ignore[arg-type]
 
 
 def _weights(

@@ -29,6 +29,12 @@ def evaluate(
     testbed: Annotated[str, typer.Option(help="Score on this testbed.", show_default=False)] = "",
     size: Annotated[str, typer.Option(help="Size of the testbed: tiny, small, full.")] = "small",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the testbed.")] = 0,
+    only: Annotated[
+        str | None, typer.Option(help="Tasks of the testbed, with commas, such as sorting.", show_default=False)
+    ] = None,
+    written: Annotated[
+        bool, typer.Option("--written", help="Score what the model writes by itself: lm-6, moe-8.")
+    ] = False,
     tasks: Annotated[str, typer.Option(help="Score on these tasks of lm-eval: a,b (extra eval).")] = "",
     include: Annotated[Path | None, typer.Option(help="A folder with lm-eval tasks of your own (YAML).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Items of each lm-eval task at most.")] = None,
@@ -44,22 +50,34 @@ def evaluate(
 
     if bool(testbed) == bool(tasks):
         raise BadParameter("One of --testbed and --tasks is needed.", fix="solera evaluate MODEL --testbed vision-8")
+    if tasks and (only or written):
+        raise BadParameter("--only and --written are of testbeds.", fix="name all lm-eval tasks in --tasks")
     if testbed:
         from solera.bench import evaluate_on_testbed
         from solera.testbeds.cache import known_size
 
         found = evaluate_on_testbed(
-            model, testbed, size=known_size(size), seed=seed, folder=cache, cache=_scores(forget=no_memory)
+            model,
+            testbed,
+            size=known_size(size),
+            seed=seed,
+            written=written,
+            only=_split(only or ""),
+            folder=cache,
+            cache=_scores(forget=no_memory),
         )
     else:
         from solera.evaluate.harness import Asked, score_with_harness
 
         asked = Asked(limit, fewshot, batch, device)
-        names = [name.strip() for name in tasks.split(",") if name.strip()]
-        found = score_with_harness(model, names, include=include, asked=asked, cache=_scores(forget=no_memory))
+        found = score_with_harness(model, _split(tasks), include=include, asked=asked, cache=_scores(forget=no_memory))
     if not no_memory:
         _into_catalog(model, found)
     say_json(list(map(_plain, found))) if as_json else say(_listed(found))
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _into_catalog(model: str, found: Sequence[Score]) -> None:
@@ -120,7 +138,7 @@ def bench(
     sources = _own(base, [*(models or []), *(name or [])], tasks, seeds) if models or tasks else None
     if sources is None:
         sources = _testbeds(name or [], size, seeds, cache, adapters=adapters)
-    asked = [method.strip() for method in methods.split(",") if method.strip()] or None
+    asked = _split(methods) or None
     chosen = _field(sources[0], asked)
     for method, why in chosen.left_out.items() if asked else ():
         warn(f"{method} takes no part: {why}")

@@ -9,7 +9,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,11 @@ def score_with_harness(
     known = {name: cache.get(digest, data[name], dtype, VERSION) if cache else () for name in found}
     left = {name: task for name, task in found.items() if not known[name]}
     with _quiet():
-        results = _run(model, left, asked, dtype) if left else None
+        ran = _run(model, left, asked, dtype) if left else {}
     made: dict[str, tuple[Score, ...]] = {}
-    if results is not None:
-        made = {name: tuple(_scores(name, results, digest, data[name], dtype)) for name in left}
+    for name, (results, seconds) in ran.items():
+        reported = _scores(name, results, digest, data[name], dtype)
+        made[name] = tuple(replace(row, seconds=seconds) for row in reported)
     for rows in made.values():
         cache.put(rows) if cache else None
     return tuple(row for name in found for row in (known[name] or made[name]))
@@ -134,8 +135,10 @@ def _name_of(value: Any) -> str:
     return str(getattr(value, "__qualname__", type(value).__name__))
 
 
-def _run(model: str | Path, tasks: Mapping[str, Any], asked: Asked, dtype: str) -> Mapping[str, Any]:
-    from lm_eval.evaluator import evaluate
+def _run(
+    model: str | Path, tasks: Mapping[str, Any], asked: Asked, dtype: str
+) -> dict[str, tuple[Mapping[str, Any], float]]:
+    """Task name -> what lm-eval reports of it, and the seconds that it took; the model is loaded once."""
     from lm_eval.models.huggingface import HFLM
 
     ref = parse_ref(str(model))
@@ -151,8 +154,16 @@ def _run(model: str | Path, tasks: Mapping[str, Any], asked: Asked, dtype: str) 
     if asked.fewshot is not None:
         for task in tasks.values():
             task.set_config(key="num_fewshot", value=asked.fewshot)
-    plain = {"tasks": dict(tasks), "groups": {}, "group_map": {}}
-    return dict(evaluate(loaded, plain, limit=asked.limit, bootstrap_iters=0))  # type: ignore[arg-type]
+    return {name: _timed(loaded, name, task, asked.limit) for name, task in tasks.items()}
+
+
+def _timed(loaded: Any, name: str, task: Any, limit: int | None) -> tuple[Mapping[str, Any], float]:
+    from lm_eval.evaluator import evaluate
+
+    plain = {"tasks": {name: task}, "groups": {}, "group_map": {}}
+    began = time.perf_counter()
+    found = dict(evaluate(loaded, plain, limit=limit, bootstrap_iters=0))  # type: ignore[arg-type]
+    return found, time.perf_counter() - began
 
 
 def _scores(task: str, results: Mapping[str, Any], model: str, data: str, dtype: str) -> Iterator[Score]:

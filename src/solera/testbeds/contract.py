@@ -55,6 +55,7 @@ class Testbed:
         settings: size -> what it stands for, where the options of stages name the size alone; its `repr` tells whether
             stages that an interrupted build left may be used.
         of: source -> the same testbed made of other data, called ``NAME:SOURCE``; None: there is one source.
+        written: the same tasks scored by what a model writes by itself; None where models write nothing.
     """
 
     name: str
@@ -68,5 +69,6 @@ class Testbed:
     family: bool = True
     settings: Callable[[Size], object] | None = None
     of: Callable[[str], Testbed] | None = None
+    written: Callable[[Built, Split], tuple[Task, ...]] | None = None
 
     __test__ = False

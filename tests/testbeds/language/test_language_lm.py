@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from solera import testbeds
-from solera.errors import CheckpointError, MissingTensor
+from solera.errors import CheckpointError, MissingTensor, UnknownName
 from solera.evaluate.contract import mean_and_error
 from solera.testbeds.language import lm as module
 from solera.testbeds.language import lm_stages
@@ -94,6 +94,56 @@ def test_generating_tasks_measure_answers_and_lengths(lm) -> None:
     assert (task.name, task.metric) == ("arithmetic/generated", "answer")
     assert set(got) == {"answer", "whole", "length"}
     assert max(got["length"]) <= 4
+
+
+def test_written_tasks_are_asked_for_by_name_and_their_records_have_lengths(lm, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from solera.cli.commands import app
+
+    words = ["evaluate", str(lm.base), "--testbed", "lm-6", "--size", "tiny", "--cache", str(lm.folder.parent)]
+    said = CliRunner().invoke(app, [*words, "--written", "--only", "brackets", "--no-memory", "--json"])
+    assert said.exit_code == 0
+    rows = json.loads(said.stdout)
+    assert [(row["task"], row["metric"]) for row in rows] == [
+        ("brackets/generated", metric) for metric in ("answer", "length", "whole")
+    ]
+    assert testbeds.tasks(lm, written=True, only=["sorting/generated"])[0].name == "sorting/generated"
+    with pytest.raises(UnknownName, match="did you mean `sorting`"):
+        testbeds.tasks(lm, written=True, only=["sortin"])
+
+
+def test_first_places_write_once_and_are_filed_beside_the_leaderboard(lm, tmp_path: Path, monkeypatch) -> None:
+    from solera.bench.arena import TestbedSource
+    from solera.bench.entries import field_of
+    from solera.bench.leaderboard import board
+    from solera.bench.records import read
+    from solera.bench.running import run
+    from solera.bench.written import LENGTHS, writing
+
+    monkeypatch.setenv("SOLERA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "benchmarks"))
+    import beside
+    import written
+
+    monkeypatch.setattr(beside, "FOLDER", tmp_path / "beside")
+    monkeypatch.setattr(written, "RECORDS", tmp_path)
+    kept, source = lm.folder.parent, TestbedSource("lm-6", "tiny", folder=lm.folder.parent)
+    run([source], field_of(6, based=True, methods=["linear", "median"]).entries, tmp_path / "lm-6.jsonl", workers=1)
+    written.run("lm-6", "tiny", 0, 1, kept)
+    file = tmp_path / "beside" / "lm-6-written.jsonl"
+    before = file.read_bytes()
+    written.run("lm-6", "tiny", 0, 1, kept)
+    assert file.read_bytes() == before
+    every = read(tmp_path / "lm-6.jsonl", file)
+    of = board(every, "lm-6", "tiny")
+    found = writing(every, of)
+    assert {("base", "default"), ("experts", "default"), ("linear", "default")} < set(found.lengths)
+    _, tokens = found.of(of.line("linear", "tuned"), of.line("linear", "default"))
+    model = testbeds.load(lm, lm.base)
+    by_hand = [mean_and_error(task.measure(model)["length"])[0] for task in testbeds.tasks(lm, written=True)[:6]]
+    assert board(every, "lm-6", "tiny", LENGTHS).line("base", "default").held_in == pytest.approx(sum(by_hand) / 6)
+    assert tokens > 0
 
 
 def test_scores_of_written_answers_are_kept_apart_from_forced_ones_and_by_length(lm) -> None:

@@ -27,6 +27,8 @@ def test_tasks_are_those_of_lm_6_without_experts(moe, lm) -> None:
     assert {task.expert for task in ours} == {None}
     for folder in (moe.base, moe.extras["qwen3"]):
         assert set(ours[0].measure(testbeds.load(moe, folder))) == {"exact", "loss"}
+    written = testbeds.tasks(moe, written=True)
+    assert [(t.name, t.group) for t in written] == [(f"{t.name}/generated", t.group) for t in ours]
 
 
 @pytest.mark.parametrize("kind", ["mixtral", "qwen3"])

@@ -145,4 +145,5 @@ TESTBED = Testbed(
     minutes={"tiny": 0.3, "small": 20, "full": 400},
     nbytes={"tiny": 6_000_000, "small": 80_000_000, "full": 900_000_000},
     settings=sizes,
+    written=generating_tasks,
 )

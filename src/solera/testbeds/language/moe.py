@@ -6,7 +6,7 @@ lm-6; no model is an expert of one task, so scores stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -57,8 +57,18 @@ def _gate(found: Mapping[str, Any], jobs: Collection[str]) -> dict[str, Any]:
 
 def tasks(built: Built, split: Split) -> tuple[Task, ...]:
     """The tasks of lm-6."""
+    return _grouped(built, lm.tasks(built, split))
+
+
+def written(built: Built, split: Split) -> tuple[Task, ...]:
+    """The same tasks scored by what the model writes."""
+    return _grouped(built, lm.generating_tasks(built, split))
+
+
+def _grouped(built: Built, tasks: Iterable[Task]) -> tuple[Task, ...]:
+    """Trained for or not: no expert's name tells it here."""
     known = sizes(built.size).jobs
-    return tuple(replace(t, group="held-in" if t.name in known else "unseen") for t in lm.tasks(built, split))
+    return tuple(replace(t, group="held-in" if t.name.partition("/")[0] in known else "unseen") for t in tasks)
 
 
 def _settings(size: Size) -> object:
@@ -76,4 +86,5 @@ TESTBED = Testbed(
     nbytes={"tiny": 1_000_000, "small": 12_000_000, "full": 80_000_000},
     family=False,
     settings=_settings,
+    written=written,
 )
