@@ -47,7 +47,7 @@ in the form that is asked for (`instruction`), and all but the sums in the secon
 second language (`arithmetic-b`) have no expert. The base is the last of {plan[kept]} checkpoints of one run at a
 constant rate; beside base and experts are that run, a model of many thin layers, an expert of short answers, and
 the base pre-trained further. Metric: exact match, every token of the answer right when all earlier ones are given;
-what models write by themselves is scored by `solera diagnose --written`.
+what models write by themselves is scored by `solera evaluate --written`.
 """,
     "moe-8": """\
 A Mixtral and a Qwen3-MoE ({plan[hidden]} wide, {plan[layers]} layers; a few experts for each token), trained from
