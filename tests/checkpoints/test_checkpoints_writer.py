@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from huggingface_hub import split_torch_state_dict_into_shards
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solera.checkpoints import index_json, layout, open_for_writing
+from solera.checkpoints import index_json, layout, open_for_writing, writer
 from solera.checkpoints.ranges import torch_dtype
 from solera.checkpoints.writer import tensor_bytes
 from solera.errors import NoSpace, RunError
@@ -138,3 +139,14 @@ def test_target_that_cannot_be_written(tmp_path):
 def test_tensor_bytes_of_a_transposed_tensor():
     tensor = torch.arange(math.prod((2, 3)), dtype=torch.int16).reshape(2, 3)
     assert bytes(tensor_bytes(tensor.T)) == tensor.T.contiguous().numpy().tobytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system reserves no space")
+@pytest.mark.parametrize(("free", "reserved"), [(1 << 20, True), (1 << 40, False)])
+def test_space_is_reserved_where_the_disk_is_short_of_it(tmp_path, monkeypatch, free, reserved):
+    calls = []
+    monkeypatch.setattr(writer, "_room", lambda _: free)
+    monkeypatch.setattr(os, "posix_fallocate", lambda *given: calls.append(given))
+    with open_for_writing(tmp_path / "out", 1 << 20):
+        assert (tmp_path / "out").stat().st_size == 1 << 20
+    assert bool(calls) is reserved

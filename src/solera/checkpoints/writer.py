@@ -26,6 +26,9 @@ __all__ = [
 ]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SPARE = 2
+"""Times a file's size that must be free, or its space is reserved."""
+
 _CANNOT_PRESIZE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
@@ -70,7 +73,7 @@ class PositionedFile:
 
 
 def open_for_writing(path: str | Path, size: int) -> PositionedFile:
-    r"""Open (or create) a file of exactly `size` bytes, its space reserved where the file system can.
+    r"""Open (or create) a file of exactly `size` bytes, its space reserved where the disk is short of it.
 
     Raises:
         NoSpace: the disk cannot hold it. RunError: the folder may not be written.
@@ -119,13 +122,23 @@ def tensor_bytes(tensor: Tensor) -> memoryview:
 
 
 def _presize(descriptor: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate") and size:
+    """Give a file its size; where little more is free, reserve its space, so that nobody else can take it meanwhile.
+
+    Elsewhere a hole will do: a file system in memory reserves by writing zeros, an eighth of a merge's time.
+    """
+    if hasattr(os, "posix_fallocate") and size > 0 and _room(descriptor) < SPARE * size:
         try:
             os.posix_fallocate(descriptor, 0, size)
         except OSError as error:
             if error.errno not in _CANNOT_PRESIZE:
                 raise
     os.ftruncate(descriptor, size)
+
+
+def _room(descriptor: int) -> int:
+    """Free bytes on a file's disk."""
+    state = os.fstatvfs(descriptor)
+    return state.f_bavail * state.f_frsize
 
 
 def _cannot_write(path: Path, size: int, error: OSError) -> RunError:
