@@ -33,6 +33,9 @@ SOLERA = (sys.executable, "-m", "solera.cli")
 MEMORY = Path("/dev/shm")
 MARGIN = 2 << 30
 MERGES = ("merge", "compare")
+SETTLING = 4.0
+"""Seconds before each process on large files: a virtual machine hands freed memory back to its host after a few seconds,
+and gets it anew page by page. So floor, merge and mergekit all begin with memory in the same state."""
 
 
 def _mergekit() -> Path | None:
@@ -82,15 +85,23 @@ def merge_row(bench: Bench, job: Job) -> Row:
 
 def _round(bench: Bench, job: Job, trial: Trial, recipe: Path, *, theirs: bool) -> dict[str, Any]:
     scratch = bench.scratch(job)
+    _settle(job)
     found: dict[str, Any] = {"floor": floor(trial.folders(bench.data(job), job.models), scratch, job.place)}
+    _settle(job)
     taken = checked(run([*SOLERA, *arguments(recipe, scratch / "merged", job)]))
     found["ours"] = {**taken.figures(), "report": _report(taken.out)}
     shutil.rmtree(scratch / "merged")
     if theirs and trial.both and bench.mergekit:
+        _settle(job)
         other = run([str(bench.mergekit), str(recipe), str(scratch / "other")])
         found["theirs"] = {**other.figures(), **({"error": other.err.strip()[-300:]} if other.code else {})}
         shutil.rmtree(scratch / "other", ignore_errors=True)
     return found
+
+
+def _settle(job: Job) -> None:
+    if job.size not in ("tiny", "0.1"):
+        time.sleep(SETTLING)
 
 
 def arguments(recipe: Path, out: Path, job: Job) -> list[str]:
