@@ -6,6 +6,9 @@ Rows are appended to benchmarks/results/rows.jsonl. A row that is there is not t
 where it was; `--since` takes older rows again, `--calm` those during which other processes kept more cores busy.
 MERGEKIT_BIN names the folder of another environment's programs; without it that column stays empty.
 Every repetition is floor, merge, mergekit in turn; the best of each counts, and all are in the row.
+
+A virtual machine may hand freed memory back to its host within seconds and get it anew page by page. The floor, which
+begins at once, then writes into warm memory, a merge into cold; with `--settle 4` all begin with cold memory.
 """
 
 from __future__ import annotations
@@ -33,9 +36,6 @@ SOLERA = (sys.executable, "-m", "solera.cli")
 MEMORY = Path("/dev/shm")
 MARGIN = 2 << 30
 MERGES = ("merge", "compare")
-SETTLING = 4.0
-"""Seconds before each process on large files: a virtual machine hands freed memory back to its host after a few seconds,
-and gets it anew page by page. So floor, merge and mergekit all begin with memory in the same state."""
 
 
 def _mergekit() -> Path | None:
@@ -50,6 +50,7 @@ class Bench:
     results: Results
     places: dict[str, Path]
     mergekit: Path | None = field(default_factory=_mergekit)
+    settle: float = 0.0
 
     def data(self, job: Job) -> Path:
         """Folder of the job's checkpoints."""
@@ -85,23 +86,18 @@ def merge_row(bench: Bench, job: Job) -> Row:
 
 def _round(bench: Bench, job: Job, trial: Trial, recipe: Path, *, theirs: bool) -> dict[str, Any]:
     scratch = bench.scratch(job)
-    _settle(job)
+    time.sleep(bench.settle)
     found: dict[str, Any] = {"floor": floor(trial.folders(bench.data(job), job.models), scratch, job.place)}
-    _settle(job)
+    time.sleep(bench.settle)
     taken = checked(run([*SOLERA, *arguments(recipe, scratch / "merged", job)]))
     found["ours"] = {**taken.figures(), "report": _report(taken.out)}
     shutil.rmtree(scratch / "merged")
     if theirs and trial.both and bench.mergekit:
-        _settle(job)
+        time.sleep(bench.settle)
         other = run([str(bench.mergekit), str(recipe), str(scratch / "other")])
         found["theirs"] = {**other.figures(), **({"error": other.err.strip()[-300:]} if other.code else {})}
         shutil.rmtree(scratch / "other", ignore_errors=True)
     return found
-
-
-def _settle(job: Job) -> None:
-    if job.size not in ("tiny", "0.1"):
-        time.sleep(SETTLING)
 
 
 def arguments(recipe: Path, out: Path, job: Job) -> list[str]:
@@ -276,13 +272,14 @@ def main() -> None:
     parser.add_argument("--sizes", default="", help="sizes, such as 0.1,0.5")
     parser.add_argument("--disk", type=Path, default=HERE.parent / "build" / "bench", help="a folder on the disk")
     parser.add_argument("--results", type=Path, default=Results.path)
+    parser.add_argument("--settle", type=float, default=0.0, help="seconds of rest before each process of a merge row")
     options = parser.parse_args()
     results = Results(options.results)
     mine = f"solera-bench-{os.getuid()}"
     places = {"memory": MEMORY / mine, "card": MEMORY / mine, "disk": options.disk / mine}
     for folder in places.values():
         folder.mkdir(parents=True, exist_ok=True)
-    bench = Bench(results, places)
+    bench = Bench(results, places, settle=options.settle)
     finished = results.finished(options.since, options.calm)
     wanted = [job for job in jobs(full=options.full) if job.named(options.only, options.sizes)]
     todo = [job for job in wanted if tuple(job.key().values()) not in finished]
