@@ -125,3 +125,12 @@ def test_codes_are_told_apart_by_type_order_and_leave_to_change() -> None:
     fixed.flags.writeable = False
     kinds = [kind(a) for a in (plain, plain[:, ::2], fixed, plain.astype(np.float64), plain[0], 1, 1.0, True)]
     assert len(set(kinds)) == len(kinds)
+
+
+def test_where_the_package_cannot_be_written_the_users_cache_holds_loops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native.os, "access", lambda *_: False)
+    monkeypatch.delenv("SOLERA_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert native.kept_in() == tmp_path / "solera" / "loops"

@@ -10,6 +10,7 @@ from pathlib import Path
 from solera.checkpoints.sketch import LeafSketch, Sketch, SketchKey, pack, read_key, unpack
 from solera.checkpoints.strict_json import read_limited
 from solera.errors import CorruptFile, NotFound, SoleraError
+from solera.folders import user_cache
 
 ENDING = ".sketch"
 _LIMIT = 4 << 30
@@ -18,9 +19,7 @@ _HEAD = 1 << 26
 
 def cache_folder() -> Path:
     """The folder of all sketches in the user's cache: ``$SOLERA_CACHE/sketches``, else ``~/.cache/solera/sketches``."""
-    kept = os.environ.get("SOLERA_CACHE")
-    user = os.environ.get("XDG_CACHE_HOME")
-    return (Path(kept) if kept else (Path(user) if user else Path.home() / ".cache") / "solera") / "sketches"
+    return user_cache() / "sketches"
 
 
 def file_for(place: Path, key: SketchKey, model: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import zlib
 from array import array
@@ -15,6 +14,7 @@ from typing import Any
 
 from solera.errors import CorruptFile, RunError
 from solera.evaluate.contract import Score
+from solera.folders import user_cache
 
 FILE = "scores.sqlite"
 _TABLE = """
@@ -34,9 +34,7 @@ def default_cache() -> Path:
         >>> default_cache().name
         'scores.sqlite'
     """
-    kept = os.environ.get("SOLERA_CACHE")
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(kept) if kept else user / "solera") / FILE
+    return user_cache() / FILE
 
 
 @dataclass(frozen=True, slots=True)

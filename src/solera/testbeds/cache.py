@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from solera.errors import BadParameter, nearest
+from solera.folders import user_cache
 from solera.testbeds.contract import Size, Testbed
 from solera.testbeds.homes import name_in
 
@@ -40,12 +40,7 @@ def root(cache: Path | str | None = None) -> Path:
     """
     if cache is not None:
         return Path(cache)
-    kept = os.environ.get("SOLERA_CACHE")
-    return (Path(kept) if kept else _user_cache() / "solera") / "testbeds"
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return user_cache() / "testbeds"
 
 
 def place(kind: Testbed, size: Size, seed: int, cache: Path | str | None = None) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -14,13 +13,12 @@ from solera.checkpoints.folder import path_inside
 from solera.checkpoints.remote.doors import Door, Entry
 from solera.checkpoints.remote.listing import CONNECTIONS, whole
 from solera.checkpoints.remote.patience import Patience
+from solera.folders import user_cache
 
 
 def cache_root() -> Path:
     """``$SOLERA_CACHE/remote``, else ``remote`` in the user's cache of Solera."""
-    kept = os.environ.get("SOLERA_CACHE")
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(kept) if kept else user / "solera") / "remote"
+    return user_cache() / "remote"
 
 
 def snapshot(folder: str, door: Door, files: Mapping[str, Entry], patience: Patience) -> Path:

@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from solera.folders import user_cache
+
 LOOPS = Path(__file__).parent / "loops"
 SUFFIX = ".loop"
 ENTRY = "solera_loop"
@@ -148,7 +150,7 @@ def kept_in() -> Path:
     """Where object code lies: beside the loops, as numba's own; where that is not writable, in the user's cache."""
     if os.access(LOOPS, os.W_OK):
         return LOOPS / "__pycache__"
-    return Path(os.environ.get("SOLERA_CACHE") or Path.home() / ".cache" / "solera") / "loops"
+    return user_cache() / "loops"
 
 
 @cache
