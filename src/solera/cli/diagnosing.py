@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from solera.cli.options import AsJson, memory_bytes
+from solera.cli.options import AsJson, memory_bytes, split
 from solera.cli.shown import guarded, say, say_json
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _sections(only: str | None, *, scored: bool) -> tuple[str, ...]:
     known = (*WEIGHTS, *SCORES)
     if only is None:
         return known if scored else WEIGHTS
-    asked = tuple(part.strip() for part in only.split(",") if part.strip())
+    asked = split(only)
     for section in asked:
         if section not in known:
             raise UnknownName(f"There is no section `{section}`.", fix=nearest(section, known))
@@ -171,7 +171,7 @@ def _weights(
         return {}
     places: list[str | Path] = [_place(bed, name) for name in names]
     origin = _place(bed, base) if base else bed.built.base if bed else None
-    left_out = [part.strip() for part in (skip or "").split(",") if part.strip()]
+    left_out = split(skip or "")
     limit = memory_bytes(memory) or MEMORY
     return {"weights": compare(places, origin, only=asked, skip=left_out, memory_bytes=limit, on_event=listener)}
 

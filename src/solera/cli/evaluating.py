@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from solera.cli.options import AsJson, Plugins, load_plugins
+from solera.cli.options import AsJson, Plugins, load_plugins, split
 from solera.cli.shown import guarded, rows, say, say_json, warn
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def evaluate(
             size=known_size(size),
             seed=seed,
             written=written,
-            only=_split(only or ""),
+            only=split(only or ""),
             folder=cache,
             cache=_scores(forget=no_memory),
         )
@@ -70,14 +70,10 @@ def evaluate(
         from solera.evaluate.harness import Asked, score_with_harness
 
         asked = Asked(limit, fewshot, batch, device)
-        found = score_with_harness(model, _split(tasks), include=include, asked=asked, cache=_scores(forget=no_memory))
+        found = score_with_harness(model, split(tasks), include=include, asked=asked, cache=_scores(forget=no_memory))
     if not no_memory:
         _into_catalog(model, found)
     say_json(list(map(_plain, found))) if as_json else say(_listed(found))
-
-
-def _split(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _into_catalog(model: str, found: Sequence[Score]) -> None:
@@ -138,7 +134,7 @@ def bench(
     sources = _own(base, [*(models or []), *(name or [])], tasks, seeds) if models or tasks else None
     if sources is None:
         sources = _testbeds(name or [], size, seeds, cache, adapters=adapters)
-    asked = _split(methods) or None
+    asked = split(methods) or None
     chosen = _field(sources[0], asked)
     for method, why in chosen.left_out.items() if asked else ():
         warn(f"{method} takes no part: {why}")

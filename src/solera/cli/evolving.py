@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from solera.cli.options import AsJson, Plugins, load_plugins
+from solera.cli.options import AsJson, Plugins, load_plugins, split
 from solera.cli.progress import display
 from solera.cli.search_words import (
     Place,
@@ -18,7 +18,6 @@ from solera.cli.search_words import (
     one_of,
     settings,
     source,
-    split,
 )
 from solera.cli.shown import guarded, rows, say, say_json
 

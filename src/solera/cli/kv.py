@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from solera.cli.card_pages import origin, show_cards
-from solera.cli.options import AsJson
+from solera.cli.options import AsJson, split
 from solera.cli.shown import guarded, say_json
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def bench(
     from solera.testbeds.cache import known_size
 
     built = open_built(testbed, size=known_size(size), seed=seed, cache=cache)
-    names = tuple(name.strip() for name in tasks.split(",") if name.strip())
+    names = split(tasks)
     _quality(built, names, items, asked, as_json=as_json)
 
 
@@ -93,7 +93,7 @@ def _shares(text: str) -> tuple[float, ...]:
     from solera.errors import BadParameter
 
     try:
-        return tuple(float(part) for part in text.split(",") if part.strip())
+        return tuple(float(part) for part in split(text))
     except ValueError:
         raise BadParameter("`budgets` cannot be read.", got=text, want="shares with commas: 1,0.5,0.2") from None
 

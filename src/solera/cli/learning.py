@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from solera.cli.options import AsJson, Memory, memory_bytes
+from solera.cli.options import AsJson, Memory, memory_bytes, split
 from solera.cli.shown import guarded, rows, say, say_json, warn
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def listed(
 def _kinds(text: str) -> list[str]:
     from solera.checkpoints.statistics import known_kind
 
-    return [known_kind(name.strip()).name for name in text.split(",") if name.strip()]
+    return [known_kind(name).name for name in split(text)]
 
 
 def _folders(refs: Sequence[ModelRef], out: Path) -> list[Path]:

@@ -65,3 +65,13 @@ def memory_bytes(text: str | None) -> int | None:
     from solera.recipe.parts import size_bytes
 
     return size_bytes(text)
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Parts between commas.
+
+    Example:
+        >>> split("a, b,")
+        ('a', 'b')
+    """
+    return tuple(part.strip() for part in text.split(",") if part.strip())

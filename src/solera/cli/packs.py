@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from solera.cli.inline import split_words
-from solera.cli.options import AsJson, Plugins, load_plugins
+from solera.cli.options import AsJson, Plugins, load_plugins, split
 from solera.cli.progress import display
 from solera.cli.shown import guarded, rows, say, say_json
 
@@ -93,7 +93,7 @@ def make(
     from solera.app import PackMake, pack_make
 
     found, built = split_words(words or []), _built(testbed, testbed_size, testbed_seed, cache)
-    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    names = list(split(tasks))
     experts, base, names = _of_testbed(built, found.names, base, names)
     wanted = PackMake(
         experts=tuple(experts), base=base, method=method, names=tuple(names), shared=shared, own=tuple(own or ()),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solera.cli.inline import RECIPE_ENDINGS, split_words
+from solera.cli.options import split
 
 if TYPE_CHECKING:
     from solera.recipe import Recipe
@@ -155,11 +156,6 @@ def source(place: Place, models: Sequence[str], base: str | None) -> Source:
     if place.tasks:
         return OwnSource(base, tuple(models), place.tasks, 0)
     return BedSource(place.testbed, known_size(place.size), place.seed, place.cache, base or models[0])
-
-
-def split(text: str) -> tuple[str, ...]:
-    """Parts between commas."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def one_of(name: str, given: str, known: Sequence[str]) -> Any:
