@@ -1,6 +1,5 @@
 """Scripts that file records beside the leaderboards: what they file is what claims ask for, and can be judged."""
 
-import sys
 import types
 from pathlib import Path
 
@@ -15,26 +14,15 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import align
-        import beside
-        import calibration
-        import coefficients
-        import informed
-        import language
-        import lora_testbed
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+def scripts(script):
     return types.SimpleNamespace(
-        align=align,
-        beside=beside,
-        calibration=calibration,
-        coefficients=coefficients,
-        informed=informed,
-        language=language,
-        lora=lora_testbed,
+        align=script("align"),
+        beside=script("beside"),
+        calibration=script("calibration"),
+        coefficients=script("coefficients"),
+        informed=script("informed"),
+        language=script("language"),
+        lora=script("lora_testbed"),
     )
 
 

@@ -1,6 +1,5 @@
 """The benchmark's own checkpoints: valid, seeded, children of their base."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def checkpoints():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import checkpoints
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return checkpoints
+def checkpoints(script):
+    return script("checkpoints")
 
 
 def _model(folder):

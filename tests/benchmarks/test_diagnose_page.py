@@ -1,7 +1,6 @@
 """The figures of docs/diagnose.md are of the testbed that is current, and its table is made of their record."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def figures():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import diagnose
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-    return diagnose
+def figures(script):
+    return script("diagnose")
 
 
 def test_the_table_is_the_records(figures) -> None:

@@ -1,6 +1,5 @@
 """The benchmark of all methods: its page is made of rows, and its clock counts what it should."""
 
-import sys
 import time
 import types
 from pathlib import Path
@@ -11,15 +10,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def bench():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import methods_all
-        import methods_page
-        import results
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return types.SimpleNamespace(all=methods_all, page=methods_page, results=results)
+def bench(script):
+    return types.SimpleNamespace(all=script("methods_all"), page=script("methods_page"), results=script("results"))
 
 
 def rows_of(bench, *found):

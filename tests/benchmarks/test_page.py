@@ -1,7 +1,6 @@
 """The page is made of the rows, and of nothing else."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,16 +9,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def bench():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import matrix
-        import page
-        import results
-        import targets
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return {"page": page, "results": results, "targets": targets, "matrix": matrix}
+def bench(script):
+    return {name: script(name) for name in ("page", "results", "targets", "matrix")}
 
 
 def row(method, size, wall, floor, *, theirs=None, **more):

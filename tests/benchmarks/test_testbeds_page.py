@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 import types
 from pathlib import Path
 
@@ -15,18 +14,13 @@ GEOMETRY = {"cosines": [[1.0, 0.5], [0.5, 1.0]], "norms": {"a": 3.0, "b": 4.0}}
 
 
 @pytest.fixture(scope="module")
-def bench():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import testbeds
-        import testbeds_figure
-        import testbeds_page
-        import testbeds_words
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+def bench(script):
     return types.SimpleNamespace(
-        records=testbeds, page=testbeds_page, words=testbeds_words, figure=testbeds_figure
-    )  # fmt: skip
+        records=script("testbeds"),
+        page=script("testbeds_page"),
+        words=script("testbeds_words"),
+        figure=script("testbeds_figure"),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -278,19 +280,25 @@ def test_a_full_disk_leaves_nothing_half_built(kind, build, tmp_path, workers) -
     assert (build().folder / "c" / "weights").stat().st_size == 1 << 20
 
 
-def test_two_builds_do_not_meet(kind, build, tmp_path) -> None:
-    kind(trouble={"base": "sleep"})
+@contextmanager
+def under_way(build, log: Path) -> Iterator[None]:
+    """Another process builds meanwhile: it has begun, as its log says."""
     first = multiprocessing.get_context("fork").Process(target=build)
     first.start()
     try:
         until = time.monotonic() + 30
-        while not (tmp_path / "log").exists() and time.monotonic() < until:
+        while not log.exists() and time.monotonic() < until:
             time.sleep(0.02)
-        with pytest.raises(TargetInUse, match="another process"):
-            build()
+        yield
     finally:
         os.kill(first.pid, signal.SIGKILL)
         first.join()
+
+
+def test_two_builds_do_not_meet(kind, build, tmp_path) -> None:
+    kind(trouble={"base": "sleep"})
+    with under_way(build, tmp_path / "log"), pytest.raises(TargetInUse, match="another process"):
+        build()
 
 
 def test_remove_takes_all_versions_and_what_was_left(kind, build, tmp_path) -> None:
@@ -311,18 +319,10 @@ def test_remove_takes_all_versions_and_what_was_left(kind, build, tmp_path) -> N
 
 def test_what_is_being_built_is_not_removed(kind, build, tmp_path) -> None:
     kind(trouble={"base": "sleep"})
-    first = multiprocessing.get_context("fork").Process(target=build)
-    first.start()
-    try:
-        until = time.monotonic() + 30
-        while not (tmp_path / "log").exists() and time.monotonic() < until:
-            time.sleep(0.02)
+    with under_way(build, tmp_path / "log"):
         kind(version=2)
         with pytest.raises(TargetInUse, match="another process"):
             testbeds.remove("toy", size="tiny", cache=tmp_path / "cache")
-    finally:
-        os.kill(first.pid, signal.SIGKILL)
-        first.join()
 
 
 def _standing(cache: Path) -> list[str]:
