@@ -183,13 +183,12 @@ def drop(density: Shares, *, inverse: bool = False) -> Step:
 def drop_by_rank(density: Shares, epsilon: Shares, *, inverse: bool = False) -> Step:
     """Keep every entry with a probability that grows with the rank of its magnitude in its row.
 
-    The probability is (density - epsilon) + 2 epsilon r / (n - 1) with r = 0 for the smallest of n. Magnitudes are
-    ranked as bfloat16 cuts them off (8 binary digits), which needs no sorting, and what is equal then by position.
-    A row of one keeps its entry with probability `density`. With `inverse` every survivor is divided by its own
-    probability. A density of 1 keeps all, 0 nothing.
+    The probability is (density - epsilon) + 2 epsilon r / (n - 1) with r = 0 for the smallest of n. Magnitudes rank as
+    bfloat16 cuts them off (8 binary digits), and what is equal then by position. A row of one keeps its entry with
+    probability `density`. With `inverse` survivors are divided by their probability. A density of 1 keeps all, 0 none.
 
     Shape: (models, *unit) -> (models, *unit)
-    Cost: two sorts per row.
+    Cost: a sort per row; the compiled loops count instead.
 
     Raises:
         BadParameter: a probability would leave (0, 1).

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-MOST = 8
+from solera.ops.kernels.engine import MOST
 
 HEAD = '''"""The commonest merges of bfloat16, all models in one loop. Made by `unroll.py`; do not edit.
 

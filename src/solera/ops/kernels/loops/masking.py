@@ -24,15 +24,18 @@ def note_row(row, mask):
     wide()
     whole = row.shape[0] // 8
     for b in range(whole):
-        byte = np.int32(0)
-        for j in range(8):
-            byte |= (np.int32(1) if bits_of(row[8 * b + j]) != 0 else np.int32(0)) << np.int32(j)
-        mask[b] = np.uint8(byte)
+        mask[b] = byte_of(row, 8 * b, 8)
     if row.shape[0] > 8 * whole:
-        byte = np.int32(0)
-        for j in range(row.shape[0] - 8 * whole):
-            byte |= (np.int32(1) if bits_of(row[8 * whole + j]) != 0 else np.int32(0)) << np.int32(j)
-        mask[whole] = np.uint8(byte)
+        mask[whole] = byte_of(row, 8 * whole, row.shape[0] - 8 * whole)
+
+
+@njit(**OPTIONS)
+def byte_of(row, at, count):
+    """Where `count` values from `at` on are not +0."""
+    byte = np.int32(0)
+    for j in range(count):
+        byte |= (np.int32(1) if bits_of(row[at + j]) != 0 else np.int32(0)) << np.int32(j)
+    return np.uint8(byte)
 
 
 @njit(**OPTIONS)
@@ -48,10 +51,14 @@ def leave_row(row, mask):
     wide()
     whole = row.shape[0] // 8
     for b in range(whole):
-        byte = np.int32(mask[b])
-        for j in range(8):
-            kept = -((byte >> np.int32(j)) & np.int32(1))
-            row[8 * b + j] = float_of(bits_of(row[8 * b + j]) & np.int32(kept))
-    for j in range(row.shape[0] - 8 * whole):
-        if (np.int32(mask[whole]) >> np.int32(j)) & np.int32(1) == 0:
-            row[8 * whole + j] = np.float32(0)
+        leave_byte(row, 8 * b, 8, mask[b])
+    if row.shape[0] > 8 * whole:
+        leave_byte(row, 8 * whole, row.shape[0] - 8 * whole, mask[whole])
+
+
+@njit(**OPTIONS)
+def leave_byte(row, at, count, byte):
+    """Zero those of `count` values from `at` on whose bits are not set."""
+    for j in range(count):
+        kept = -((np.int32(byte) >> np.int32(j)) & np.int32(1))
+        row[at + j] = float_of(bits_of(row[at + j]) & np.int32(kept))

@@ -14,6 +14,9 @@ TILE = 1024
 """Elements that are worked on together, so that they stay in the first-level cache; whole rows may be longer."""
 
 CELL = 65_536
+MOST = 8
+"""Most models that the loops over all of them take."""
+
 OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 _I32, _F32 = ir.IntType(32), ir.FloatType()

@@ -50,7 +50,7 @@ def rank(part, sizes, keys, ranks, counts):
     if part.shape[0] <= 2 * FEW:
         rank_few(keys, sizes, ranks)
         return
-    used = counts[: most - least + 3]
+    used = counts[: most - least + 2]
     used[:] = 0
     for i in range(keys.shape[0]):
         keys[i] = max(keys[i] - least + np.int32(1), np.int32(0))
@@ -108,10 +108,10 @@ def settle(values, most):
 @njit(**OPTIONS)
 def drop_by_rank(values, row, start, key, slope, offset, inverse):
     """Zero what is not drawn; an entry of rank r stays with probability slope * r + offset."""
-    own = allocate(16 * FEW + 8 * row + 4 * (COARSE + 2))
+    own = allocate(16 * FEW + 8 * row + 4 * (COARSE + 1))
     few, after = carray(pointer_8(own), (2 * FEW,)), own + 16 * FEW
     keys, ranks = carray(pointer_4(after), (row,)), carray(pointer_4(after + 4 * row), (row,))
-    counts = carray(pointer_4(after + 8 * row), (COARSE + 2,))
+    counts = carray(pointer_4(after + 8 * row), (COARSE + 1,))
     ranks[:] = 0
     for begin in range(0, values.shape[0], row):
         part = values[begin : begin + row]

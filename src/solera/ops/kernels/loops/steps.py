@@ -8,13 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from solera.ops.kernels.loops.numbers import OPTIONS, TILE, wide
+from solera.ops.kernels.loops.numbers import MOST, OPTIONS, TILE, wide
 from solera.ops.kernels.loops.ranks import drop_by_rank, keep_row_band
 from solera.ops.kernels.loops.reading import load
 from solera.ops.kernels.loops.tails import variance as variance_of
-
-MOST = 8
-"""Most models that the loops over all of them take."""
 
 
 @njit(**OPTIONS)

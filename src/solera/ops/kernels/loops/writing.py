@@ -11,13 +11,10 @@ from numba import njit
 from solera.ops.kernels.loops.divergence import importance
 from solera.ops.kernels.loops.masking import leave
 from solera.ops.kernels.loops.memory import release, workspace
-from solera.ops.kernels.loops.numbers import OPTIONS, wide
+from solera.ops.kernels.loops.numbers import MOST, OPTIONS, wide
 from solera.ops.kernels.loops.reading import load, narrow
 from solera.ops.kernels.loops.steps import models_of, run, scale, tile_of
 from solera.ops.kernels.loops.tails import add_tail, elect_tail, weigh_tail
-
-MOST = 8
-"""Most models that the loops over all of them take."""
 
 
 @njit(**OPTIONS)
