@@ -1,9 +1,14 @@
 """The short way through fused kernels gives the bytes of the long way through the steps."""
 
+import os
+
 import pytest
 
 import solera
-from solera.execute import makers
+from solera.checkpoints import mapped
+from solera.errors import SourceChanged
+from solera.execute import makers, windows
+from solera.execute.fused import FusedRun
 from tests.conftest import recipe
 from tests.execute.cases import METHODS
 
@@ -56,3 +61,31 @@ def test_a_value_that_is_not_finite_is_named_on_the_short_way(zoo, tmp_path):
         assert caught.value.fault.where == f"{z[key]}, element {2 * 16 + 5}"
         assert caught.value.fault.got == "-inf"
         write_model(z[key], good, llama_config())
+
+
+@pytest.mark.parametrize("method", ["linear", "ties"])
+def test_a_source_cut_short_under_the_last_block_is_an_error_and_nothing_is_lost(zoo, tmp_path, monkeypatch, method):
+    """A mapped page that is gone would end the process, or read as zeros; no later block would find out."""
+    monkeypatch.setattr(mapped, "LEAST", 1)
+    monkeypatch.setattr(windows, "LEAST", 1)
+    z = zoo(vocab=6000)
+    source = z["e1"] / "model.safetensors"
+    whole = source.read_bytes()
+    made = recipe(method, [z["e0"], z["e1"]], base=z["base"] if method == "ties" else None)
+    real, calls, last = FusedRun._blocks, [], []
+
+    def blocks(self, start, stop):
+        seen = real(self, start, stop)
+        calls.append(start)
+        if len(calls) in last:
+            os.truncate(source, 4096)
+        return seen
+
+    monkeypatch.setattr(FusedRun, "_blocks", blocks)
+    truth = solera.merge(made, tmp_path / "truth", threads=1)
+    last.append(2 * len(calls))
+    with pytest.raises(SourceChanged, match="changed while it was in use"):
+        solera.merge(made, tmp_path / "out", threads=1)
+    assert not (tmp_path / "out").exists()
+    source.write_bytes(whole)
+    assert solera.merge(made, tmp_path / "out", force=True).digest == truth.digest

@@ -17,6 +17,7 @@ from solera.errors import CheckpointError, CorruptFile, NotFound, SourceChanged,
 if TYPE_CHECKING:
     import numpy as np
 
+    from solera.checkpoints.mapped import View
     from solera.checkpoints.remote.reading import RemoteReader
 
 _OPEN_FILES = 512
@@ -123,9 +124,44 @@ class FileReader:
         finally:
             if not kept:
                 os.close(descriptor)
+        self._count(nbytes)
+        return out
+
+    def view(self, path: str, offset: int, nbytes: int) -> View | None:
+        """A range of a file of this machine where the system holds it, to be shown part by part; None where it is not.
+
+        Ask whether it is `lost` once a part has been used, and close it in the end.
+
+        Raises:
+            SourceChanged, NotFound, UnsafeFile, CheckpointError: as `pread`.
+        """
+        from solera.checkpoints import mapped
+
+        if "://" in path:
+            return None
+        self._check_unchanged(path)
+        descriptor, kept = self._descriptor(path)
+        try:
+            return mapped.view(path, descriptor, offset, nbytes)
+        finally:
+            if not kept:
+                os.close(descriptor)
+
+    def show(self, view: View, start: int, stop: int) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
+        """Bytes [start, stop) of a view, without a copy; good until its next part is shown. None: read them.
+
+        Raises:
+            SourceChanged, NotFound, CheckpointError: as `pread`.
+        """
+        self._check_unchanged(view.path)
+        shown = view.show(start, stop)
+        if shown is not None:
+            self._count(stop - start)
+        return shown
+
+    def _count(self, nbytes: int) -> None:
         thread = threading.get_ident()
         self._counts[thread] = self._counts.get(thread, 0) + nbytes  # each thread writes its own entry only
-        return out
 
     def close(self) -> None:
         """Close the kept descriptors; the reader can be used again."""

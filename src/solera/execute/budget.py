@@ -244,13 +244,12 @@ class Spared:
         first = start // CELL
         flags = self.left[first : -(-stop // CELL)]
         edges = [0, *(np.flatnonzero(np.diff(flags)) + 1).tolist(), flags.size]
-        parts = [
-            (self.base if flags[low] else self.maker).write(
-                max(start, (first + low) * CELL), min(stop, (first + high) * CELL), out
-            )
-            for low, high in pairwise(edges)
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate([np.frombuffer(p, np.uint8) for p in parts])
+        made = np.empty((stop - start) * out.itemsize, np.uint8)
+        for low, high in pairwise(edges):
+            begin, end = max(start, (first + low) * CELL), min(stop, (first + high) * CELL)
+            part = (self.base if flags[low] else self.maker).write(begin, end, out)
+            made[(begin - start) * out.itemsize : (end - start) * out.itemsize] = np.frombuffer(part, np.uint8)
+        return made
 
 
 def under_budget(engine: Engine, plan: BudgetPlan | None, backend: Backend | None = None) -> Engine:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from solera.checkpoints.contract import ByteReader
 from solera.execute.buffers import Buffers
 from solera.execute.kinship import Kinship
+from solera.execute.windows import Windows
 from solera.plan.tasks import Call
 
 if TYPE_CHECKING:
@@ -34,3 +35,7 @@ class Engine:
     buffers: Buffers = field(default_factory=Buffers)
     budget: Spending | None = None
     device: str | None = None
+    windows: Windows = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "windows", Windows(self.reader, self.buffers))

@@ -20,6 +20,7 @@ from solera.execute.engine import Engine
 from solera.execute.faults import not_finite, too_large
 from solera.execute.kinship import SAMPLE
 from solera.execute.sampling import RUN, runs
+from solera.execute.windows import Span
 from solera.ops.kernels import Bad, Bound, FusedKernel, Leaf, SummaryPass
 from solera.ops.kernels.brackets import Bracket
 from solera.ops.kernels.engine import compiled
@@ -82,6 +83,11 @@ class FusedRun:
     kept: Kept | None = None
     room: int = 0
 
+    @property
+    def spans(self) -> list[Span]:
+        """Where the operands are."""
+        return [_span(read) for read in self.leaf.reads]
+
     def hold(self, limit: int) -> None:
         """Read all operands once and keep them, when they are needed again and fit."""
         leaf = self.leaf
@@ -93,12 +99,10 @@ class FusedRun:
 
     def _bytes(self, read: Read, start: int, stop: int, slot: int | None = None) -> Block:
         """Elements as stored; with a slot, in memory that the worker uses again."""
-        source, size = read.source, read.source.spec.dtype.itemsize
-        assert isinstance(source, FileRange)
-        begin = source.offset + (read.offset + start) * size
-        nbytes = (stop - start) * size
-        own = None if slot is None else self.engine.buffers.at(slot, nbytes)
-        return self.engine.reader.pread(source.path, begin, nbytes, own)
+        span, size = _span(read), read.source.spec.dtype.itemsize
+        if slot is None:
+            return self.engine.reader.pread(span.path, span.offset + start * size, (stop - start) * size)
+        return self.engine.windows.at(slot, span, start * size, stop * size)
 
     def _blocks(self, start: int, stop: int) -> tuple[Block | None, list[Block]]:
         if self.held:
@@ -115,6 +119,7 @@ class FusedRun:
         for start, stop in units(self.leaf.task, 0, self.leaf.task.numel, self.engine.block):
             base, blocks = self._blocks(start, stop)
             bad = pass_.add(state, base, blocks, self.leaf.dtypes, found, start, self.leaf.facts, masks)
+            self.engine.windows.check(self.spans)
             if bad is not None:
                 raise self._nonfinite(bad)
         return state
@@ -197,14 +202,15 @@ class FusedRun:
         return [np.ascontiguousarray(window).reshape(-1) for window in windows]
 
     def write(self, start: int, stop: int, out: DType) -> Block:
-        """Elements [start, stop) of the result, as bytes of type `out`."""
+        """Elements [start, stop) of the result, as bytes of type `out`; good until this worker's next block."""
         if self.bound is None:
             self.bound = self.leaf.kernel.bind(self.finish(), self.leaf.facts, self.kept)
         base, blocks = self._blocks(start, stop)
         if start == 0 and base is not None and self.leaf.task.delta:
             self._look(base, blocks)
-        target = np.empty((stop - start) * out.itemsize, np.uint8)
+        target = self.engine.buffers.at(len(self.leaf.reads) + 1, (stop - start) * out.itemsize)
         bad = self.bound.write(base, blocks, self.leaf.dtypes, target, out, start)
+        self.engine.windows.check(self.spans)
         if bad is not None:
             raise self._nonfinite(bad)
         return target
@@ -223,3 +229,11 @@ class FusedRun:
         read = self.leaf.reads[0] if bad.operand == -1 else self.leaf.reads[bad.operand + self.leaf.based]
         value = read.source.read(self.engine.reader, read.offset + bad.index, read.offset + bad.index + 1)
         return not_finite(read, bad.index, float(value[0]))
+
+
+def _span(read: Read) -> Span:
+    """Where an operand is."""
+    source = read.source
+    assert isinstance(source, FileRange)
+    size = source.spec.dtype.itemsize
+    return Span(source.path, source.offset + read.offset * size, read.numel * size)

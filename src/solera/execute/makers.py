@@ -30,7 +30,7 @@ class Maker(Protocol):
         ...
 
     def write(self, start: int, stop: int, out: DType) -> Any:
-        """Elements [start, stop) as a buffer of bytes of type `out`."""
+        """Elements [start, stop) as a buffer of bytes of type `out`; good until the worker's next one."""
         ...
 
 

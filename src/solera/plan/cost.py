@@ -14,10 +14,14 @@ from solera.types import CELL, ROWS, TENSOR, DType
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 512 * MIB
-OVERHEAD = 64 * MIB
-"""Bytes that any run takes: compiled loops, parsers, stacks of workers, the plan's own tables."""
+OVERHEAD = 24 * MIB
+"""Bytes that any run takes: stacks of workers, their summaries, what the allocator keeps."""
+TABLE = 4 << 10
+"""Bytes of the plan's own tables, for each output tensor."""
 STATE = MIB
 """Bytes of one model's share of a running summary: two radix histograms."""
+SIFTED = 12 * MIB
+"""Bytes that a worker's share of a whole-model summary takes besides: numbers between brackets, sorted and counted."""
 
 _WHOLE = 64
 """Bytes per element of a statistic that is read whole: itself, its float64 copy, the sum, a factor, scratch."""
@@ -70,12 +74,13 @@ def cost_of(outputs: Sequence[OutputTensor], stages: Sequence[PopulationStage], 
     held, again = sum(p.held for p in priced), sum(p.again for p in priced)
     words = f"{held} tensors held, {again} read again" if held + again else "every tensor is written in one pass"
     peaks = sorted((p.peak for p in priced), reverse=True)[: max(shape.threads, 1)]
-    states = max((len(t.operands) for s in stages for t in s.tasks), default=0) * STATE * shape.threads
+    widest = max((len(t.operands) for s in stages for t in s.tasks), default=0)
+    states = (widest * STATE + SIFTED) * shape.threads if stages else 0
     return Cost(
         read_bytes=swept + sum(p.read for p in priced),
         write_bytes=sum(t.numel * t.dtype.itemsize for t in outputs),
         passes=max((p.rounds for p in priced), default=1) + sum(stage.rounds for stage in stages),
-        memory_bytes=OVERHEAD + sum(peaks) + states,
+        memory_bytes=OVERHEAD + TABLE * len(outputs) + sum(peaks) + states,
         held=words,
     )
 

@@ -96,4 +96,5 @@ TESTBED = Testbed(
     minutes={"tiny": 0.2, "small": 5, "full": 240},
     nbytes={"tiny": 2_000_000, "small": 40_000_000, "full": 300_000_000},
     settings=text_sizes,
+    version=2,
 )

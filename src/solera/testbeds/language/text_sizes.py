@@ -42,9 +42,10 @@ SIZES = {
     "tiny": TextSizes(16, 32, 2, 2, 400, Amounts(40, 12, 16, 2), _FEW, dict.fromkeys(CLASSES, _FEW), _FEW),
     "small": TextSizes(
         128, 256, 3, 4, 2000, Amounts(4000, 300, 500, 60),
-        base=Training(steps=160, rate=1e-3, batch=64, warmup=50, fall="none"),
-        expert={**dict.fromkeys(READ, Training(steps=400, rate=6e-4, batch=32)),
-                **dict.fromkeys(GRAMMAR, Training(steps=400, rate=2e-4, batch=32))},
+        base=Training(steps=120, rate=1e-3, batch=64, warmup=50, fall="none"),
+        expert={**dict.fromkeys(READ, Training(steps=800, rate=1e-3, batch=32)),
+                **dict.fromkeys(GRAMMAR, Training(steps=400, rate=4e-4, batch=32)),
+                "sentiment": Training(steps=800, rate=4e-4, batch=32)},
         scratch=Training(steps=500, rate=1e-3, batch=32, warmup=50),
     ),
     "full": TextSizes(

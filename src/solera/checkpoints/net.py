@@ -1,0 +1,139 @@
+"""A net under mapped files: a page that can no longer be read becomes zeros and is noted; the process lives on.
+
+Where a mapped file is cut short, or its disk or network fails, the system sends SIGBUS at whichever instruction reads
+the page. The handler here puts an empty page in its place and notes it; who reads mapped bytes asks `missed` afterwards
+and raises. It is native code, since the signal comes while loops run without the interpreter, and minds only ranges
+that are entered here: for all others the handler that was there before is put back and has its turn.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOM = 1024
+"""Ranges that can be entered at a time."""
+
+_PAGE = 4096
+"""What the handler replaces; on machines of larger pages the system refuses, and there is no net."""
+
+_ACTION_BYTES = 256
+"""Room for C's struct sigaction: handler, mask of 1024 bits, flags, restorer."""
+_FLAGS_AT, _WITH_INFO = 136, 4
+_ADDRESS_AT = 16
+"""Where siginfo holds the address, on Linux with 64 bits."""
+
+_lock = Lock()
+_ranges: NDArray[np.int64] = np.zeros((ROOM, 3), np.int64)
+"""First address, the one after the last, pages missed."""
+_free = list(range(ROOM))
+_before = np.zeros(_ACTION_BYTES, np.uint8)
+
+_HANDLER = """
+declare ptr @mmap(ptr, i64, i32, i32, i32, i64)
+declare i32 @sigaction(i32, ptr, ptr)
+define void @solera_net(i32 %signal, ptr %info, ptr %context) {{
+start:
+  %where = getelementptr i8, ptr %info, i64 {address_at}
+  %address = load i64, ptr %where
+  br label %next
+next:
+  %i = phi i64 [ 0, %start ], [ %after, %look ]
+  %all = icmp eq i64 %i, {words}
+  br i1 %all, label %strange, label %look
+look:
+  %low_at = getelementptr i64, ptr inttoptr (i64 {ranges} to ptr), i64 %i
+  %high_at = getelementptr i64, ptr %low_at, i64 1
+  %count_at = getelementptr i64, ptr %low_at, i64 2
+  %low = load i64, ptr %low_at
+  %high = load i64, ptr %high_at
+  %above = icmp uge i64 %address, %low
+  %below = icmp ult i64 %address, %high
+  %ours = and i1 %above, %below
+  %after = add i64 %i, 3
+  br i1 %ours, label %replace, label %next
+replace:
+  %first = and i64 %address, {first}
+  %page = inttoptr i64 %first to ptr
+  %made = call ptr @mmap(ptr %page, i64 {page}, i32 1, i32 50, i32 -1, i64 0)
+  %old = atomicrmw add ptr %count_at, i64 1 seq_cst
+  %failed = icmp eq ptr %made, inttoptr (i64 -1 to ptr)
+  br i1 %failed, label %strange, label %done
+strange:
+  %given = call i32 @sigaction(i32 %signal, ptr inttoptr (i64 {before} to ptr), ptr null)
+  br label %done
+done:
+  ret void
+}}
+"""
+"""1: PROT_READ. 50: MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS."""
+
+
+@cache
+def spread() -> bool:
+    """Put the net under this process; whether it is there. Needs 64-bit Linux, pages of 4 KiB, and llvmlite."""
+    import mmap
+
+    if not sys.platform.startswith("linux") or sys.maxsize < 2**32 or mmap.PAGESIZE != _PAGE:
+        return False
+    try:
+        return _install(_compiled())
+    except (ImportError, RuntimeError, OSError, AttributeError):
+        return False
+
+
+_kept: list[Any] = []
+"""The handler's code: it stays as long as the process."""
+
+
+def _compiled() -> int:
+    """The address of the handler."""
+    from llvmlite import binding
+
+    from solera.ops.kernels.native import linker
+
+    text = _HANDLER.format(
+        address_at=_ADDRESS_AT, words=_ranges.size, ranges=_ranges.ctypes.data, before=_before.ctypes.data,
+        first=-_PAGE, page=_PAGE,
+    )  # fmt: skip
+    builder = binding.JITLibraryBuilder().add_current_process().add_ir(text).export_symbol("solera_net")
+    _kept.append(library := builder.link(linker(), "net"))
+    return int(library["solera_net"])
+
+
+def _install(handler: int) -> bool:
+    action = np.zeros(_ACTION_BYTES, np.uint8)
+    action[:8].view(np.int64)[0] = handler
+    action[_FLAGS_AT : _FLAGS_AT + 4].view(np.int32)[0] = _WITH_INFO
+    set_action = ctypes.CDLL(None, use_errno=True).sigaction
+    set_action.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    return bool(set_action(signal.SIGBUS, action.ctypes.data, _before.ctypes.data) == 0)
+
+
+def enter(start: int, stop: int) -> int | None:
+    """Mind the addresses [start, stop); the place of the range, for `leave`, or None where there is no room."""
+    with _lock:
+        if not _free:
+            return None
+        place = _free.pop()
+        _ranges[place] = start, stop, 0
+        return place
+
+
+def leave(place: int) -> None:
+    """No longer mind a range."""
+    with _lock:
+        _ranges[place] = 0
+        _free.append(place)
+
+
+def missed(place: int) -> bool:
+    """Whether a page of a range could not be read since it was entered."""
+    return bool(_ranges[place, 2])

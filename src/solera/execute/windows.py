@@ -1,0 +1,76 @@
+"""What a worker sees of its operands: the system's own pages of local files, else a copy in memory it uses again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solera.checkpoints.contract import ByteReader
+from solera.checkpoints.mapped import LEAST, View
+from solera.checkpoints.reader import FileReader
+from solera.errors import CheckpointError
+from solera.execute.buffers import Buffers
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes of a file that belong together: one operand of a leaf."""
+
+    path: str
+    offset: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Each thread's own operands, by slot; what a slot shows is good until the thread asks for the slot again."""
+
+    reader: ByteReader
+    buffers: Buffers
+    _own: threading.local = field(default_factory=threading.local)
+
+    def at(self, slot: int, span: Span, start: int, stop: int) -> NDArray[np.uint8]:
+        """Bytes [start, stop) of a span, not to be written to.
+
+        Raises:
+            CorruptFile, SourceChanged, CheckpointError: as `ByteReader.pread`.
+        """
+        if isinstance(self.reader, FileReader) and stop - start >= LEAST:
+            view = self._view(self.reader, slot, span)
+            shown = None if view is None else self.reader.show(view, start, stop)
+            if shown is not None:
+                return shown
+        return self.reader.pread(span.path, span.offset + start, stop - start, self.buffers.at(slot, stop - start))
+
+    def _view(self, reader: FileReader, slot: int, span: Span) -> View | None:
+        """The view of a span: the slot's own, where that is the last one."""
+        kept = self._views.get(slot)
+        if kept is not None:
+            if (kept.path, kept.offset, kept.data.size) == (span.path, span.offset, span.nbytes):
+                return kept
+            self._views.pop(slot).close()
+        made = reader.view(span.path, span.offset, span.nbytes)
+        if made is not None:
+            self._views[slot] = made
+        return made
+
+    def check(self, spans: Sequence[Span]) -> None:
+        """Make sure that what this thread saw of spans, once it has been worked on, was there.
+
+        Raises:
+            CorruptFile, SourceChanged, CheckpointError: a mapped page could not be read; what was made is of no use.
+        """
+        if not any(view.lost for view in self._views.values()):
+            return
+        for span in spans:
+            self.reader.pread(span.path, span.offset + span.nbytes - 1, 1)
+        raise CheckpointError("A file could not be read while it was in use.", fix="check the disk or network mount")
+
+    @property
+    def _views(self) -> dict[int, View]:
+        views: dict[int, View] = self._own.__dict__.setdefault("views", {})
+        return views

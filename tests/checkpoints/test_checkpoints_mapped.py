@@ -1,0 +1,145 @@
+"""Views of mapped files: the same bytes, and no end of the process where a page is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from solera.checkpoints import mapped, net
+from solera.checkpoints.mapped import View
+from solera.checkpoints.reader import FileReader
+from solera.errors import SourceChanged
+
+pytestmark = pytest.mark.skipif(not net.spread(), reason="no net under mapped files: not Linux, or no llvmlite")
+
+LEAST = mapped.LEAST
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Three of the smallest views and a bit."""
+    file = tmp_path / "m.bin"
+    file.write_bytes(np.random.default_rng(0).bytes(3 * LEAST + 100))
+    return str(file)
+
+
+@pytest.mark.parametrize("offset", [0, 8, LEAST - 8, 2 * LEAST + 96])
+def test_a_view_shows_what_would_be_read(path: str, offset: int) -> None:
+    with FileReader() as reader:
+        view = reader.view(path, offset, LEAST)
+        assert view is not None
+        for start, stop in ((0, LEAST), (5000, 9000), (3, LEAST - 1)):
+            shown = reader.show(view, start, stop)
+            assert shown is not None
+            assert not shown.flags.writeable
+            assert shown.tobytes() == reader.pread(path, offset + start, stop - start).tobytes()
+        assert reader.bytes_read == 2 * (LEAST + 4000 + LEAST - 4)
+        assert not view.lost
+        view.close()
+
+
+def resident(view: View) -> int:
+    """KiB of the view that are in the process's memory."""
+    first = view.data.ctypes.data // mapped.mmap.PAGESIZE * mapped.mmap.PAGESIZE
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith(f"{first:x}-"))
+    return next(int(line.split()[1]) for line in lines[at:] if line.startswith("Rss:"))
+
+
+def test_only_the_part_that_is_shown_is_in_memory_with_what_is_mapped_along(tmp_path: Path) -> None:
+    path, part = tmp_path / "sparse.bin", 1 << 20
+    with path.open("wb") as file:
+        file.truncate(32 * part)
+    with FileReader() as reader:
+        view = reader.view(str(path), 0, 32 * part)
+        assert view is not None
+        assert resident(view) == 0
+        for start in range(0, 32 * part, part):
+            shown = reader.show(view, start, start + part)
+            assert shown is not None
+            assert shown.sum() == 0
+            assert part <= 1024 * resident(view) <= part + 2 * mapped.AROUND
+        view.close()
+
+
+@pytest.mark.parametrize(
+    ("offset", "nbytes"),
+    [(4, LEAST), (8, 3 * LEAST + 4096), (0, LEAST - 8)],
+    ids=["unaligned", "past the end", "small"],
+)
+def test_what_cannot_be_viewed_is_to_be_read(path: str, offset: int, nbytes: int) -> None:
+    with FileReader() as reader:
+        assert reader.view(path, offset, nbytes) is None
+        assert reader.bytes_read == 0
+
+
+def test_more_views_than_the_net_takes_are_to_be_read(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(net, "_free", [7])
+    with FileReader() as reader:
+        view = reader.view(path, 0, LEAST)
+        assert view is not None
+        assert reader.view(path, 0, LEAST) is None
+        view.close()
+        again = reader.view(path, 0, LEAST)
+        assert again is not None
+        again.close()
+
+
+def test_a_file_cut_short_under_a_view_is_noticed_and_the_process_lives(path: str) -> None:
+    with FileReader() as reader:
+        view = reader.view(path, 0, 3 * LEAST)
+        assert view is not None
+        shown = reader.show(view, 0, 3 * LEAST)
+        assert shown is not None
+        os.truncate(path, LEAST)
+        assert shown[2 * LEAST :].sum() == 0
+        assert view.lost
+        with pytest.raises(SourceChanged):
+            reader.show(view, 0, LEAST)
+        view.close()
+
+
+def test_a_part_that_is_gone_before_it_is_shown_is_to_be_read(path: str) -> None:
+    with FileReader() as reader:
+        view = reader.view(path, 0, 3 * LEAST)
+        assert view is not None
+        os.truncate(path, LEAST)
+        assert view.show(2 * LEAST, 3 * LEAST) is None
+        assert not view.lost
+        view.close()
+
+
+def test_only_views_of_the_file_are_lost(path: str, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.bin"
+    whole.write_bytes(bytes(LEAST))
+    with FileReader() as reader:
+        view, good = reader.view(path, 0, LEAST), reader.view(str(whole), 0, LEAST)
+        assert view is not None
+        assert good is not None
+        os.truncate(path, 0)
+        assert view.data[0] == good.data[0] == 0
+        assert (view.lost, good.lost) == (True, False)
+        view.close()
+        good.close()
+
+
+STRANGER = """
+import mmap, os, sys
+from solera.checkpoints import net
+assert net.spread()
+path = sys.argv[1]
+pages = mmap.mmap(os.open(path, os.O_RDONLY), 0, prot=mmap.PROT_READ)
+os.truncate(path, 0)
+pages[0]
+"""
+
+
+def test_pages_of_others_still_end_the_process(path: str) -> None:
+    done = subprocess.run([sys.executable, "-c", STRANGER, path], capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGBUS
