@@ -20,8 +20,8 @@ class Job:
     """One row to take.
 
     Attributes:
-        kind: merge, compare, help, plan or kernel; with method, size, models (K), place (memory or disk; card is memory
-            with steps on a graphics card) and threads it is the row's key.
+        kind: merge, compare, running, help, plan or kernel; with method, size, models (K), place (memory or disk; card
+            is memory with steps on a graphics card) and threads it is the row's key.
         repeats: rounds; the best counts. theirs: rounds in which mergekit runs too.
     """
 
@@ -63,6 +63,7 @@ def _short() -> Iterator[Job]:
     yield Job("plan", "ties", "moe-90k", 20, repeats=1)
     for name in TRIALS:
         yield Job("merge", name, "0.1", 3, theirs=1 if name in COMPARED else 0)
+        yield Job("running", name, "0.1", 3, repeats=5)
     for name in KEENEST:
         yield from (Job("merge", name, "0.1", models, repeats=2) for models in (2, 8, 20))
     yield from (Job("merge", name, "0.1", 3, threads=1, repeats=2) for name in KEENEST)
@@ -84,6 +85,7 @@ def _full() -> Iterator[Job]:
             yield Job("merge", name, "0.5", 8, repeats=2)
     for name, trial in TRIALS.items():
         yield Job("merge", name, "1.1", 3, repeats=2, theirs=1 if trial.both else 0)
+        yield Job("running", name, "1.1", 3, repeats=3)
     yield from (Job("merge", name, "1.1", 3, threads=1, repeats=1) for name in KEENEST)
     yield from (Job("merge", name, "1.1", 3, "disk", repeats=1) for name in KEENEST)
     if shutil.which("nvidia-smi"):

@@ -8,7 +8,8 @@ MERGEKIT_BIN names the folder of another environment's programs; without it that
 Every repetition is floor, merge, mergekit in turn; the best of each counts, and all are in the row.
 
 A virtual machine may hand freed memory back to its host within seconds and get it anew page by page. The floor, which
-begins at once, then writes into warm memory, a merge into cold; with `--settle 4` all begin with cold memory.
+begins at once, then writes into warm memory, a merge into cold; with `--settle 4` all begin with cold memory. Rows of
+the kind `running` take both in one process, in turn (`running.py`): they say how many floors a merge takes.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ HERE = Path(__file__).parent
 SOLERA = (sys.executable, "-m", "solera.cli")
 MEMORY = Path("/dev/shm")
 MARGIN = 2 << 30
-MERGES = ("merge", "compare")
+MERGES = ("merge", "compare", "running")
 
 
 def _mergekit() -> Path | None:
@@ -114,15 +115,35 @@ def _report(text: str) -> dict[str, Any]:
 
 def floor(folders: Iterable[Path], scratch: Path, place: str) -> dict[str, float]:
     """Seconds of reading all inputs once and writing one output, and of the fsync on a disk."""
-    inputs = [sorted(folder.glob("*.safetensors")) for folder in folders]
-    size = sum(path.stat().st_size for path in inputs[-1])
+    size, files = files_of(folders)
     out = scratch / "floor.bin"
     flag = ["--fsync"] if place == "disk" else []
-    files = [str(path) for paths in inputs for path in paths]
-    command = [sys.executable, str(HERE / "floor.py"), *flag, "--threads", "2", str(out), str(size), *files]
+    command = [sys.executable, str(HERE / "floor.py"), *flag, "--threads", "2", str(out), size, *files]
     seconds, forced = checked(run(command)).out.split()
     out.unlink()
     return {"seconds": float(seconds), "fsync": float(forced)}
+
+
+def files_of(folders: Iterable[Path]) -> tuple[str, list[str]]:
+    """Bytes of one model, and the files of all."""
+    inputs = [sorted(folder.glob("*.safetensors")) for folder in folders]
+    return str(sum(path.stat().st_size for path in inputs[-1])), [str(path) for paths in inputs for path in paths]
+
+
+def running_row(bench: Bench, job: Job) -> Row:
+    """Merges and floors in turn in one process; wall and cpu are those of the quickest merge."""
+    trial, scratch = TRIALS[job.method], bench.scratch(job)
+    recipe = scratch / "recipe.yaml"
+    recipe.write_text(trial.recipe(bench.data(job), job.models))
+    size, files = files_of(trial.folders(bench.data(job), job.models))
+    how = ["--repeat", str(job.repeats), "--threads", str(job.threads)]
+    taken = checked(run([sys.executable, str(HERE / "running.py"), *how, str(recipe), str(scratch), size, *files]))
+    found = json.loads(taken.out)
+    best = min(range(job.repeats), key=lambda i: found["ours"][i])
+    ours = {"wall": found["ours"][best], "cpu": found["cpu"][best]}
+    walls = {"ours": found["ours"], "floor": found["floor"]}
+    floors = {"seconds": min(found["floor"])}
+    return {**job.key(), "ours": ours, "floor": floors, "walls": walls, "others": taken.others, "load": taken.load}
 
 
 def _clocks(scratch: Path, recipe: Path, job: Job) -> dict[str, Any]:
@@ -196,7 +217,14 @@ def _plain(job: Job, taken: Sequence[Taken]) -> Row:
     return {**job.key(), "ours": best.figures(), "walls": walls, "others": worst, "load": taken[0].load}
 
 
-KINDS = {"merge": merge_row, "compare": merge_row, "help": help_row, "plan": plan_row, "kernel": kernel_row}
+KINDS = {
+    "merge": merge_row,
+    "compare": merge_row,
+    "running": running_row,
+    "help": help_row,
+    "plan": plan_row,
+    "kernel": kernel_row,
+}
 
 
 def room_for(bench: Bench, job: Job, wanted: int) -> str:

@@ -13,7 +13,19 @@ from typing import Any
 from figures import draw
 from methods import TRIALS
 from results import Results, Row
-from targets import MIB, Rows, Target, compared, good, merge, share, table, times_mergekit
+from targets import (
+    MIB,
+    Rows,
+    Target,
+    compared,
+    good,
+    merge,
+    running_floors,
+    share,
+    table,
+    times_mergekit,
+    whole_floors,
+)
 
 DISTURBED = 0.2
 """Cores kept busy by others, above which a row is called disturbed."""
@@ -26,15 +38,21 @@ HOW = """\
   repetitions counts. Floor, merge and mergekit run in turn.
 - The floor reads every input once and writes one file of the output's size, with plain `preadv` and `pwrite` of
   512 KiB into reused buffers, on two threads, in an interpreter that is already running.
-- "Floors" is wall time over the floor without the start-up: the slope between two sizes where two were taken, else the
-  time at 0.1 B less that of a merge of tiny models.
-- Bytes are the operating system's count of read and write calls (`/proc/PID/io`), so they hold the interpreter's own
-  files too. Peak memory is the process's high-water mark; anonymous memory is looked at a hundred times a second.
+- "Floors" is wall time over the floor without the start-up: the slope between two sizes, of merges and floors in turn
+  in one running process (`benchmarks/running.py`) where both sizes were taken so, else of whole processes. Merges map
+  their inputs (docs/adr/0014); the floor copies them.
+- Bytes are the merge's own count of what it looked at and wrote. Peak memory is the process's high-water mark;
+  anonymous memory is looked at a hundred times a second.
 - Digests, journal, reading, writing and fsync are timed by clocks around the worker functions in a run of its own
   (`benchmarks/probe.py`): the seconds of all workers, over workers times the time from the first to the last byte.
   Fsync happens in the commit, after that time, and is reported apart; for files in memory it costs nothing.
 - "Others" are the cores that everything else on the machine, the host's steal included, kept busy during the row.
 - mergekit is run as a black box in its own environment on the same recipe file, where one is given.
+"""
+RUNNING_NOTE = """\
+Floor and merge in turn, each as the other's output has just been deleted: both write into memory in the same state. The
+slope is the difference between two sizes, merges over floors. By whole processes the floor writes into memory that was
+freed a moment ago, a merge, half a second later, into what a virtual machine has to get back from its host.
 """
 CLASS_NOTE = """\
 A class is met when all its methods are; a line whose rows were disturbed by other processes is neither met nor missed.
@@ -125,8 +143,8 @@ def _merge_line(row: Row) -> tuple[str, ...]:
         f"{floor:.3f}",
         "" if row["size"] == "tiny" else f"{ours['wall'] / floor:.1f}",
         str(ours["report"]["passes"]),
-        f"{ours['read'] / 1e9:.3f}",
-        f"{ours['written'] / 1e9:.3f}",
+        f"{ours['report']['bytes_read'] / 1e9:.3f}",
+        f"{ours['report']['bytes_written'] / 1e9:.3f}",
         f"{row['peak_rss'] / MIB:.0f}",
         f"{row['peak_anon'] / MIB:.0f}",
         f"{row['others']:.2f}",
@@ -195,6 +213,24 @@ def series(title: str, keys: Sequence[Any], pick: Callable[[str, Any], Row | Non
 
 def _pair(row: Row | None) -> str:
     return "" if row is None else f"{row['ours']['wall']:.2f} ({row['floor']['seconds']:.2f})"
+
+
+def floors(rows: Rows) -> str:
+    """Merges and floors in turn in one process, and the slopes of both ways."""
+    head = ("method", "0.1 B s", "floor", "1.1 B s", "cpu s", "floor", "floors", "by whole processes")
+    lines = []
+    for name in TRIALS:
+        small, large = (merge(rows, name, size, kind="running") for size in ("0.1", "1.1"))
+        if small and large and (slope := running_floors(rows, name)):
+            whole = whole_floors(rows, name)
+            lines.append(
+                (name, *_times(small), *_times(large, "cpu"), f"{slope[0]:.1f}", f"{whole[0]:.1f}" if whole else "")
+            )
+    return section("In a running process (K = 3, in memory)", head, lines, RUNNING_NOTE)
+
+
+def _times(row: Row, *more: str) -> tuple[str, ...]:
+    return (*(f"{row['ours'][name]:.2f}" for name in ("wall", *more)), f"{row['floor']['seconds']:.2f}")
 
 
 def workers(rows: Rows) -> str:
@@ -271,6 +307,7 @@ def page(every: Rows, pictures: Iterable[tuple[Path, str]]) -> str:
         against(rows),
         series("Growth with size (K = 3, in memory)", ("tiny", "0.1", "0.5", "1.1"), lambda n, s: merge(rows, n, s)),
         series("Growth with K (0.1 B, in memory)", (2, 3, 8, 20), lambda n, k: merge(rows, n, "0.1", k)),
+        floors(rows),
         workers(rows),
         disk(rows),
         card(rows),

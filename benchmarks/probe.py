@@ -84,6 +84,7 @@ def wrap() -> None:
     chunks.hasher = lambda: Hasher(make)  # type: ignore[assignment]
     merging.execute = marked("work", merging.execute)  # type: ignore[assignment]
     FileReader.pread = noted(timed("read", FileReader.pread))  # type: ignore[method-assign]
+    FileReader.show = noted(timed("read", FileReader.show))  # type: ignore[method-assign]
     PositionedFile.write = timed("write", PositionedFile.write)  # type: ignore[method-assign]
     Journal._append = timed("journal", Journal._append)  # type: ignore[method-assign]  # noqa: SLF001
     os.fsync = timed("fsync", os.fsync)

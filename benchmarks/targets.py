@@ -53,7 +53,21 @@ def compared(rows: Rows, method: str, size: str) -> Row | None:
 
 
 def times_floor(rows: Rows, method: str) -> tuple[float, str] | None:
-    """Wall time in floors without the start-up, and from what: a slope between two sizes, or less a tiny merge."""
+    """Wall time in floors without the start-up, and from what: in a running process, else of whole ones."""
+    return running_floors(rows, method) or whole_floors(rows, method)
+
+
+def running_floors(rows: Rows, method: str) -> tuple[float, str] | None:
+    """The slope between two sizes, of merges and floors in turn in a running process."""
+    small, large = (merge(rows, method, size, kind="running") for size in ("0.1", "1.1"))
+    if small is None or large is None:
+        return None
+    wall = large["ours"]["wall"] - small["ours"]["wall"]
+    return wall / (large["floor"]["seconds"] - small["floor"]["seconds"]), "0.1 to 1.1 B, running"
+
+
+def whole_floors(rows: Rows, method: str) -> tuple[float, str] | None:
+    """The slope between two sizes, of whole processes, or the time at one size less a tiny merge."""
     small = merge(rows, method, "0.1")
     if small is None:
         return None

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+REPORT = {"passes": 1, "memory_bytes": 1 << 20, "bytes_read": 2, "bytes_written": 1}
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def row(method, size, wall, floor, *, theirs=None, **more):
     other = theirs and {"wall": theirs, "cpu": theirs, "peak_rss": 1 << 30}
     return {
         "kind": "merge", "method": method, "size": size, "models": 3, "place": "memory", "threads": 2,
-        "parameters": 1, "ours": {**ours, "report": {"passes": 1, "memory_bytes": 1 << 20}}, "peak_rss": 1 << 28,
+        "parameters": 1, "ours": {**ours, "report": REPORT}, "peak_rss": 1 << 28,
         "peak_anon": 1 << 27, "floor": {"seconds": floor, "fsync": 0.0}, "theirs": other, "others": 0.0, "load": 0.1,
         "clocks": {"spent": {"digest": 0.1, "journal": 0.1}, "marks": marks}, "walls": {}, "date": "2026-01-02T03:04",
         "machine": "a machine", "code": "abc", **more,
@@ -33,6 +34,14 @@ def keyed(bench, *rows):
 def test_floors_are_the_slope_between_two_sizes(bench):
     rows = keyed(bench, row("linear", "0.1", 1.0, 0.2), row("linear", "1.1", 4.0, 2.2))
     assert bench["targets"].times_floor(rows, "linear") == (pytest.approx(1.5), "0.1 to 1.1 B")
+
+
+def test_floors_in_a_running_process_go_before_those_of_whole_ones(bench):
+    whole = row("linear", "0.1", 1.0, 0.2), row("linear", "1.1", 4.0, 2.2)
+    running = row("linear", "0.1", 0.3, 0.2, kind="running"), row("linear", "1.1", 2.7, 2.2, kind="running")
+    rows = keyed(bench, *whole, *running)
+    assert bench["targets"].times_floor(rows, "linear") == (pytest.approx(1.2), "0.1 to 1.1 B, running")
+    assert "| linear | 0.30 | 0.20 | 2.70 | 2.70 | 2.20 | 1.2 | 1.5 |" in bench["page"].page(rows, [])
 
 
 def test_with_one_size_a_tiny_merge_stands_for_the_start_up(bench):
