@@ -37,8 +37,7 @@ tasks, frozen after the base. `library`, `learning` and `science` ask where a pa
 (of which library, of which part of scikit-learn, of which part of SciPy: docstrings of the installed, pinned
 versions). `sentiment`, `question` and `order` are sentences of a generator: which opinion the main clause holds,
 what is asked for, whether two neighbouring words changed places. A sentence belongs to one split for good, together
-with all of the same words. Metric: accuracy. **The first seed keeps the gate; the next four miss it**, most of all
-because `sentiment` is not trained to its end: `solera testbed build text-6 --seed SEED` says by how much.
+with all of the same words. Metric: accuracy.
 """,
     "lm-6": """\
 A Llama ({plan[shape][hidden]} wide, {plan[shape][layers]} layers, {plan[vocabulary]} tokens) trained on questions
