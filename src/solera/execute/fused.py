@@ -7,6 +7,7 @@ interchangeable with what the steps' summaries find. Bytes go from the file thro
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from solera.ops.kernels import Bad, Bound, FusedKernel, Leaf, SummaryPass
 from solera.ops.kernels.brackets import Bracket
 from solera.ops.kernels.engine import compiled
 from solera.ops.kernels.formats import raw, widen
-from solera.ops.kernels.program import NOWHERE, Kept, Masks, Op
+from solera.ops.kernels.program import NOWHERE, Divergences, Kept, Masks, Op
 from solera.ops.kernels.ranking import SMALL, Small
 from solera.plan.chains import is_short, kernel_of
 from solera.plan.tasks import Expr, LeafTask, Read
@@ -82,6 +83,11 @@ class FusedRun:
     kept: Kept | None = None
     room: int = 0
 
+    @cached_property
+    def known(self) -> Divergences:
+        """How far rows are from the base's, as passes find it: what comes later does not look again."""
+        return self.leaf.kernel.unseen(self.leaf.facts)
+
     def hold(self, limit: int) -> None:
         """Read all operands once and keep them, when they are needed again and fit."""
         leaf = self.leaf
@@ -114,7 +120,7 @@ class FusedRun:
         masks = self._noting(pass_.chosen(state, found, self.leaf.facts))
         for start, stop in units(self.leaf.task, 0, self.leaf.task.numel, self.engine.block):
             base, blocks = self._blocks(start, stop)
-            bad = pass_.add(state, base, blocks, self.leaf.dtypes, found, start, self.leaf.facts, masks)
+            bad = pass_.add(state, base, blocks, self.leaf.dtypes, found, start, self.leaf.facts, masks, self.known)
             if bad is not None:
                 raise self._nonfinite(bad)
         return state
@@ -199,7 +205,7 @@ class FusedRun:
     def write(self, start: int, stop: int, out: DType) -> Block:
         """Elements [start, stop) of the result, as bytes of type `out`."""
         if self.bound is None:
-            self.bound = self.leaf.kernel.bind(self.finish(), self.leaf.facts, self.kept)
+            self.bound = self.leaf.kernel.bind(self.finish(), self.leaf.facts, self.kept, self.known)
         base, blocks = self._blocks(start, stop)
         if start == 0 and base is not None and self.leaf.task.delta:
             self._look(base, blocks)

@@ -16,12 +16,12 @@ from solera.ops.kernels.loops.steps import models_of, prepare, tile_of, variance
 
 
 @njit(**OPTIONS)
-def derived(T, m, of, row, one, two):
+def derived(T, m, of, row, at, known, one, two):
     """What is ranked, where that is not the models themselves: the variance over models (1), the importance (2)."""
     if of == 1:
         variance(T, m, one, two)
     elif of == 2:
-        importance(T, m, row, two)
+        importance(T, m, row, known[at // row :], two)
 
 
 @njit(**OPTIONS)
@@ -56,7 +56,7 @@ def inside(sizes, first, lower):
 
 
 @njit(**OPTIONS)
-def count(n, start, reading, program, of, upper, zeros):
+def count(n, start, reading, program, of, known, upper, zeros):
     """Histogram of magnitudes, a row per model (or one row of what is `derived`); returns whether all is finite."""
     wide()
     models, tile = models_of(reading), tile_of(program[6])
@@ -68,7 +68,7 @@ def count(n, start, reading, program, of, upper, zeros):
         if not prepare(T, base, one, two, at, m, start, reading, program):
             fine = False
             break
-        derived(T, m, of, program[6], one, two)
+        derived(T, m, of, program[6], at, known, one, two)
         for k in range(upper.shape[0]):
             tally(two[:m] if of > 0 else T[k, :m], places, upper[k], zeros[k : k + 1])
     release(own)
@@ -76,7 +76,7 @@ def count(n, start, reading, program, of, upper, zeros):
 
 
 @njit(**OPTIONS)
-def gather(n, start, reading, program, of, found):
+def gather(n, start, reading, program, of, known, found):
     """Bits of the magnitudes, (rows, n); returns whether all input is finite."""
     wide()
     models, tile = models_of(reading), tile_of(program[6])
@@ -87,7 +87,7 @@ def gather(n, start, reading, program, of, found):
         if not prepare(T, base, one, two, at, m, start, reading, program):
             fine = False
             break
-        derived(T, m, of, program[6], one, two)
+        derived(T, m, of, program[6], at, known, one, two)
         for k in range(found.shape[0]):
             row, out = two[:m] if of > 0 else T[k, :m], found[k, at : at + m]
             for i in range(m):
@@ -97,7 +97,7 @@ def gather(n, start, reading, program, of, found):
 
 
 @njit(**OPTIONS)
-def count_bracket(n, start, reading, program, of, ends, counts, zeros, room, filled):
+def count_bracket(n, start, reading, program, of, known, ends, counts, zeros, room, filled):
     """What lies between `ends` (rows, brackets, 2), below and at them; returns whether all input is finite."""
     wide()
     if of == 0 and program[0].shape[0] == 0 and plain_changes(reading):
@@ -110,7 +110,7 @@ def count_bracket(n, start, reading, program, of, ends, counts, zeros, room, fil
         if not prepare(T, base, one, two, at, m, start, reading, program):
             fine = False
             break
-        derived(T, m, of, program[6], one, two)
+        derived(T, m, of, program[6], at, known, one, two)
         for k in range(ends.shape[0]):
             row, none = two[:m] if of > 0 else T[k, :m], 0
             for b in range(ends.shape[1]):
@@ -123,8 +123,9 @@ def count_bracket(n, start, reading, program, of, ends, counts, zeros, room, fil
 
 
 @njit(**OPTIONS)
-def count_inside(n, start, reading, program, of, rows, buckets, tables):
+def count_inside(n, start, reading, program, of, known, rows, buckets, tables):
     """Histogram by lower bits inside selected (row, bucket) pairs; returns whether all input is finite."""
+    wide()
     models, tile = models_of(reading), tile_of(program[6])
     fine = True
     own, T, base, one, two = workspace(models, tile)
@@ -134,7 +135,7 @@ def count_inside(n, start, reading, program, of, rows, buckets, tables):
         if not prepare(T, base, one, two, at, m, start, reading, program):
             fine = False
             break
-        derived(T, m, of, program[6], one, two)
+        derived(T, m, of, program[6], at, known, one, two)
         for r in range(rows.shape[0]):
             row = two[:m] if of > 0 else T[rows[r], :m]
             for i in range(m):
