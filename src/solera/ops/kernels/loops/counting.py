@@ -9,8 +9,8 @@ import numpy as np
 from numba import carray, njit
 
 from solera.ops.kernels.loops.divergence import importance
-from solera.ops.kernels.loops.memory import release, workspace
-from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, pointer_2u, pointer_4, wide
+from solera.ops.kernels.loops.memory import allocate, release, workspace
+from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, pointer_2u, pointer_4, pointer_8, wide
 from solera.ops.kernels.loops.sifting import bracketed, count_changes, plain_changes
 from solera.ops.kernels.loops.steps import models_of, prepare, tile_of, variance, votes
 
@@ -46,13 +46,12 @@ def tally(row, places, upper, zeros):
 
 
 @njit(**OPTIONS)
-def inside(sizes, first, lower):
-    """Count by lower bits what falls into the buckets [first, first + len(lower))."""
-    width = np.uint32(lower.shape[0])
-    for i in range(sizes.shape[0]):
-        place = np.uint32((sizes[i] >> np.int32(16)) - np.int32(first))
-        if place < width:
-            lower[place, np.uint32(sizes[i]) & np.uint32(0xFFFF)] += 1
+def inside(row, bucket, room, ends, counts, lower):
+    """Count by lower bits what of a row falls into a bucket."""
+    ends[0], ends[1] = (bucket << 16) - 1, (bucket + 1) << 16
+    kept, _none = bracketed(row, ends, counts, room)
+    for i in range(kept):
+        lower[room[i] & np.int32(0xFFFF)] += 1
 
 
 @njit(**OPTIONS)
@@ -129,7 +128,9 @@ def count_inside(n, start, reading, program, of, known, rows, buckets, tables):
     models, tile = models_of(reading), tile_of(program[6])
     fine = True
     own, T, base, one, two = workspace(models, tile)
-    bits = carray(pointer_4(base.ctypes.data), (tile,))
+    room = carray(pointer_4(base.ctypes.data), (tile,))
+    aside = allocate(8 * 5)
+    ends, counts = carray(pointer_8(aside), (2,)), carray(pointer_8(aside + 16), (3,))
     for at in range(0, n, tile):
         m = min(tile, n - at)
         if not prepare(T, base, one, two, at, m, start, reading, program):
@@ -137,11 +138,9 @@ def count_inside(n, start, reading, program, of, known, rows, buckets, tables):
             break
         derived(T, m, of, program[6], at, known, one, two)
         for r in range(rows.shape[0]):
-            row = two[:m] if of > 0 else T[rows[r], :m]
-            for i in range(m):
-                bits[i] = bits_of(row[i]) & np.int32(0x7FFFFFFF)
-            inside(bits[:m], buckets[r], tables[r : r + 1])
+            inside(two[:m] if of > 0 else T[rows[r], :m], buckets[r], room, ends, counts, tables[r])
     release(own)
+    release(aside)
     return fine
 
 

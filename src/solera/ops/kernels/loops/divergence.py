@@ -24,11 +24,8 @@ SMOOTHING = 1e-8
 
 
 @njit(**OPTIONS)
-def exponential(x):
-    """As `ops.elementary.exponential`."""
-    bounded = max(LEAST_POWER, x)
-    whole = np.floor(bounded * LOG2_E + 0.5)
-    r = (bounded - whole * LN2_HIGH) - whole * LN2_LOW
+def series(r):
+    """The exponential near 0."""
     p = E[13]
     p = p * r + E[12]
     p = p * r + E[11]
@@ -42,9 +39,23 @@ def exponential(x):
     p = p * r + E[3]
     p = p * r + E[2]
     p = p * r + E[1]
-    p = p * r + E[0]
-    power = p * double_of((np.int64(whole) + np.int64(1023)) << np.int64(52))
+    return p * r + E[0]
+
+
+@njit(**OPTIONS)
+def exponential(x):
+    """As `ops.elementary.exponential`."""
+    bounded = max(LEAST_POWER, x)
+    whole = np.floor(bounded * LOG2_E + 0.5)
+    r = (bounded - whole * LN2_HIGH) - whole * LN2_LOW
+    power = series(r) * double_of((np.int64(whole) + np.int64(1023)) << np.int64(52))
     return power if x >= LEAST_POWER else 0.0
+
+
+@njit(**OPTIONS)
+def is_near(x):
+    """Whether the exponential of x, and of all between it and 0, is that of the series alone: the power of two is 1."""
+    return x * LOG2_E + 0.5 >= 0
 
 
 @njit(**OPTIONS)
@@ -78,21 +89,26 @@ def ordered(bits):
 
 
 @njit(**OPTIONS)
-def highest(values):
-    """The largest of a row. Whole numbers can be compared in any order, so that LLVM does many at once."""
-    most = np.int32(-(2**31))
+def extremes(values):
+    """The least and the largest of a row. Whole numbers can be compared in any order: LLVM does many at once."""
+    least, most = np.int32(2**31 - 1), np.int32(-(2**31))
     for i in range(values.shape[0]):
-        most = max(most, ordered(bits_of(values[i])))
-    return float_of(ordered(most))
+        place = ordered(bits_of(values[i]))
+        least, most = min(least, place), max(most, place)
+    return np.float64(float_of(ordered(least))), np.float64(float_of(ordered(most)))
 
 
 @njit(**OPTIONS)
 def powers(values, out, one, two):
     """Exponentials of a row minus its largest, and zeros after them; returns their sum."""
     wide()
-    n, top = values.shape[0], np.float64(highest(values))
-    for i in range(n):
-        out[i] = exponential(np.float64(values[i]) - top)
+    n, (least, top) = values.shape[0], extremes(values)
+    if is_near(least - top):
+        for i in range(n):
+            out[i] = series(np.float64(values[i]) - top)
+    else:
+        for i in range(n):
+            out[i] = exponential(np.float64(values[i]) - top)
     out[n:] = 0.0
     return tree_beside(out, one, two)
 
