@@ -85,7 +85,7 @@ def logarithm(x):
 @njit(**OPTIONS)
 def ordered(bits):
     """Bits of a float32 as a whole number that stands in the order of floats, and back."""
-    return bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
+    return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
 
 
 @njit(**OPTIONS)
