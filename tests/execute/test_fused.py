@@ -6,8 +6,8 @@ import pytest
 
 import solera
 from solera.checkpoints import mapped
-from solera.errors import SourceChanged
-from solera.execute import makers, windows
+from solera.errors import Interrupted, SourceChanged
+from solera.execute import chunks, journal, makers, windows
 from solera.execute.fused import FusedRun
 from tests.conftest import recipe
 from tests.execute.cases import METHODS
@@ -42,6 +42,31 @@ def test_both_ways_write_the_same_bytes(zoo, tmp_path, monkeypatch, method, vari
     assert all(used)
     monkeypatch.setattr(makers, "fused_leaf", lambda *a, **k: None)
     assert solera.merge(made, tmp_path / "long").digest == short.digest
+
+
+def test_a_run_resumes_in_the_middle_of_a_tensor_whose_rows_are_compared(zoo, tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK", 1 << 14)  # the embedding is six chunks
+    z = zoo(vocab=6000)
+    made = recipe("arcee_fusion", [z["e0"]], base=z["base"])
+    whole = solera.merge(made, tmp_path / "whole")
+    keys = []
+    real = journal.Journal.chunk
+
+    def stop(self, key, digest, nbytes):
+        real(self, key, digest, nbytes)
+        keys.append(key)
+        if key[-1] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(journal.Journal, "chunk", stop)
+    with pytest.raises(Interrupted):
+        solera.merge(made, tmp_path / "out", threads=1)
+    done = len(keys)
+    monkeypatch.setattr(journal.Journal, "chunk", lambda self, key, *rest: real(self, key, *rest) or keys.append(key))
+    again = solera.merge(made, tmp_path / "out", threads=1, resume=True)
+    assert again.chunks_resumed == done
+    assert (*keys[done - 1][:-1], 3) == keys[done]
+    assert again.digest == whole.digest
 
 
 def test_a_value_that_is_not_finite_is_named_on_the_short_way(zoo, tmp_path):

@@ -12,7 +12,7 @@ import torch
 from solera import registry
 from solera.ops.contract import Facts, Stack, run_whole
 from solera.ops.kernels import Bound, FusedKernel, fused
-from solera.ops.kernels.program import Kept
+from solera.ops.kernels.program import UNSEEN, Divergences, Kept
 from solera.ops.kernels.recipe import Order, Then
 from solera.types import CELL, ROWS, DType
 
@@ -109,9 +109,15 @@ def cuts(n: int, step: int, kernel: FusedKernel, facts: Facts) -> list[tuple[int
 
 
 def found_by(
-    kernel: FusedKernel, case: Case, blocks: Sequence[np.ndarray], dtypes: Sequence[DType], facts: Facts, step: int
+    kernel: FusedKernel,
+    case: Case,
+    blocks: Sequence[np.ndarray],
+    dtypes: Sequence[DType],
+    facts: Facts,
+    step: int,
+    known: Divergences = UNSEEN,
 ) -> list[Any]:
-    """Everything the kernel has to find out, block by block; two states merged."""
+    """Everything the kernel has to find out, block by block; two states merged. `known` divergences are kept."""
     n = blocks[0].size
     finished: list[Any] = [None] * len(kernel.recipe.stages)
     base, *models = blocks
@@ -121,11 +127,9 @@ def found_by(
         for round_ in range(one.rounds):
             states = [one.init(round_, result), one.init(round_, result)]
             for i, (low, high) in enumerate(cuts(n, step, kernel, facts)):
-                cut = [m[low:high] for m in models]
-                assert (
-                    one.add(states[i % 2], base[low:high] if case.base else None, cut, given, finished, low, facts)
-                    is None
-                )
+                cut, own = [m[low:high] for m in models], base[low:high] if case.base else None
+                bad = one.add(states[i % 2], own, cut, given, finished, low, facts, known=known)
+                assert bad is None
             result = one.finish(round_, one.merge(*states))
         finished[one.step] = result
     return finished

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from solera import registry
-from solera.ops.kernels import Bad, Leaf, engine, fused, unroll
+from solera.ops.kernels import Bad, Leaf, fused, unroll
 from solera.ops.kernels.formats import FORMATS, narrow, raw, widen
 from solera.ops.kernels.methods import METHODS
 from solera.ops.kernels.ranking import Small
@@ -41,15 +41,6 @@ BF16 = DType.BF16
 
 def label(case: Case) -> str:
     return "-".join([case.method, *(f"{k}={v}" for k, v in case.parameters.items())])
-
-
-@pytest.fixture(params=["compiled", "numpy"])
-def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "compiled":
-        pytest.importorskip("numba")
-    else:
-        monkeypatch.setattr(engine, "compiled", lambda: None)
-    return request.param
 
 
 COUNTS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 20]

@@ -7,6 +7,7 @@ interchangeable with what the steps' summaries find. Bytes go from the file thro
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from solera.ops.kernels import Bad, Bound, FusedKernel, Leaf, SummaryPass
 from solera.ops.kernels.brackets import Bracket
 from solera.ops.kernels.engine import compiled
 from solera.ops.kernels.formats import raw, widen
-from solera.ops.kernels.program import NOWHERE, Kept, Masks, Op
+from solera.ops.kernels.program import NOWHERE, Divergences, Kept, Masks, Op
 from solera.ops.kernels.ranking import SMALL, Small
 from solera.plan.chains import is_short, kernel_of
 from solera.plan.tasks import Expr, LeafTask, Read
@@ -83,10 +84,15 @@ class FusedRun:
     kept: Kept | None = None
     room: int = 0
 
-    @property
+    @cached_property
     def spans(self) -> list[Span]:
         """Where the operands are."""
         return [_span(read) for read in self.leaf.reads]
+
+    @cached_property
+    def known(self) -> Divergences:
+        """How far rows are from the base's, as passes find it: what comes later does not look again."""
+        return self.leaf.kernel.unseen(self.leaf.facts)
 
     def hold(self, limit: int) -> None:
         """Read all operands once and keep them, when they are needed again and fit."""
@@ -118,7 +124,7 @@ class FusedRun:
         masks = self._noting(pass_.chosen(state, found, self.leaf.facts))
         for start, stop in units(self.leaf.task, 0, self.leaf.task.numel, self.engine.block):
             base, blocks = self._blocks(start, stop)
-            bad = pass_.add(state, base, blocks, self.leaf.dtypes, found, start, self.leaf.facts, masks)
+            bad = pass_.add(state, base, blocks, self.leaf.dtypes, found, start, self.leaf.facts, masks, self.known)
             self.engine.windows.check(self.spans)
             if bad is not None:
                 raise self._nonfinite(bad)
@@ -204,7 +210,7 @@ class FusedRun:
     def write(self, start: int, stop: int, out: DType) -> Block:
         """Elements [start, stop) of the result, as bytes of type `out`; good until this worker's next block."""
         if self.bound is None:
-            self.bound = self.leaf.kernel.bind(self.finish(), self.leaf.facts, self.kept)
+            self.bound = self.leaf.kernel.bind(self.finish(), self.leaf.facts, self.kept, self.known)
         base, blocks = self._blocks(start, stop)
         if start == 0 and base is not None and self.leaf.task.delta:
             self._look(base, blocks)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from solera.ops.kernels import plain
 from solera.ops.kernels.formats import FORMATS, OUTPUTS
 from solera.ops.kernels.native import Loops, kept_in
-from solera.ops.kernels.program import NOWHERE, Code, Ending, Ends, Inputs, Kept, Packed
+from solera.ops.kernels.program import NOWHERE, UNSEEN, Code, Divergences, Ending, Ends, Inputs, Kept, Packed
 from solera.types import DType
 
 MOST = 8
@@ -72,41 +72,42 @@ def write(
     dtype: DType,
     unrolled: Unrolled | None = None,
     kept: Kept | None = None,
+    known: Divergences = UNSEEN,
 ) -> int:
     """Merge one block into `target` (integers of the output type's size), by one loop where there is one for it.
 
-    What is `kept` stands for the first operations.
+    What is `kept` stands for the first operations; `known` are the divergences of the block's rows.
     Returns 0; or 1 for an input that is not finite, 2 for a result that does not fit float16.
     """
     fast = compiled()
     if fast is None:
-        return plain.write(inputs, ops, ends, start, target, dtype)
+        return plain.write(inputs, ops, ends, start, target, dtype, known)
     if unrolled is not None and inputs.models <= MOST and all(d is DType.BF16 for d in inputs.dtypes):
         code = _write_unrolled(fast, unrolled, inputs, ends, target, dtype)
         if code != 1:  # else the general loop tells what is not finite: an input, or a sum of finite ones
             return code
     out = (target.ctypes.data, OUTPUTS[dtype], target.itemsize)
     noted = (NOWHERE, 0) if kept is None else (kept.masks, len(kept.ops))
-    return fast("write", inputs.elements, start, _reading(inputs), ops.arrays, ends.arrays, *noted, *out)
+    return fast("write", inputs.elements, start, _reading(inputs), ops.arrays, ends.arrays, *noted, known, *out)
 
 
 def count(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
-    """Histogram of magnitudes: rest is (of, upper, zeros), changed in place."""
+    """Histogram of magnitudes: rest is (of, known, upper, zeros), changed in place."""
     return _call("count", inputs, ops, start, *rest)
 
 
 def gather(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
-    """The magnitudes' bits: rest is (of, bits), filled."""
+    """The magnitudes' bits: rest is (of, known, bits), filled."""
     return _call("gather", inputs, ops, start, *rest)
 
 
 def count_bracket(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
-    """What brackets hold: rest is (of, ends, counts, zeros, room, filled), changed in place."""
+    """What brackets hold: rest is (of, known, ends, counts, zeros, room, filled), changed in place."""
     return _call("count_bracket", inputs, ops, start, *rest)
 
 
 def count_inside(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
-    """Histogram inside buckets: rest is (of, rows, buckets, tables), changed in place."""
+    """Histogram inside buckets: rest is (of, known, rows, buckets, tables), changed in place."""
     return _call("count_inside", inputs, ops, start, *rest)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from solera.ops.kernels.brackets import Bracket
 from solera.ops.kernels.operands import Bad, Block, bad_input, inputs_of
 from solera.ops.kernels.passes import CountsFold, Fold, SumsFold
-from solera.ops.kernels.program import NOWHERE, Masks, Op, Unit, chooses, pack
+from solera.ops.kernels.program import NOWHERE, UNSEEN, Divergences, Masks, Op, Unit, chooses, known_of, pack
 from solera.ops.kernels.ranking import Aim, OrderFold
 from solera.ops.kernels.recipe import CellSums, Found, LeafFacts, Order, Recipe, Then, Wanted
 from solera.types import DType, Scope
@@ -77,6 +77,7 @@ class SummaryPass:
         start: int,
         facts: LeafFacts,
         masks: Masks = NOWHERE,
+        known: Divergences = UNSEEN,
     ) -> Bad | None:
         """Fold one block in, in place.
 
@@ -89,6 +90,7 @@ class SummaryPass:
             start: index of the first element in the leaf: a multiple of `CELL`, or where a row begins.
             facts: of the leaf.
             masks: of the whole leaf, where what `chosen` names leaves is to be noted (`Kept`).
+            known: divergences of the whole leaf's rows (`FusedKernel.unseen`), where they are to be kept.
 
         Returns:
             The first element that is not finite, if any; the state is of no use then.
@@ -103,7 +105,8 @@ class SummaryPass:
         if isinstance(wants, CellSums) and len(wants.names) < 2:
             stops = stops[1:]
         ops = pack((*before, *inner), inputs.models, self.recipe.row(facts))
-        fine = state.fold.add(state.inner, Unit(inputs, ops, stops, start, facts.leaf, masks))
+        rows = known_of(known, start, inputs.elements, ops.row)
+        fine = state.fold.add(state.inner, Unit(inputs, ops, stops, start, facts.leaf, masks, rows))
         return None if fine else bad_input(inputs, start, len(inputs.bits) - len(blocks))
 
     def chosen(self, state: State, finished: Sequence[Found], facts: LeafFacts) -> tuple[Op, ...]:

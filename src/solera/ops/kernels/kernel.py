@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,8 +15,8 @@ from solera.ops.kernels.formats import FORMATS, OUTPUTS, first_nonfinite
 from solera.ops.kernels.methods import METHODS
 from solera.ops.kernels.operands import Bad, Block, bad_input, inputs_of
 from solera.ops.kernels.passes import row_coefficients
-from solera.ops.kernels.program import Ends, Inputs, Kept, Packed, pack, pack_reduction
-from solera.ops.kernels.recipe import Found, LeafFacts, Recipe
+from solera.ops.kernels.program import UNSEEN, Divergences, Ends, Inputs, Kept, Packed, known_of, pack, pack_reduction
+from solera.ops.kernels.recipe import Found, LeafFacts, Of, Order, Recipe
 from solera.types import DType, Grain
 
 
@@ -27,6 +28,7 @@ class Bound:
     delta: bool
     ops: Packed
     ends: Ends
+    known: Divergences
     unrolled: engine.Unrolled | None = None
     kept: Kept | None = None
 
@@ -47,7 +49,8 @@ class Bound:
         ends = self._ends(inputs, start)
         if ends is None:
             return bad_input(inputs, start, len(inputs.bits) - len(blocks))
-        code = engine.write(inputs, self.ops, ends, start, target, out_dtype, self.unrolled, self.kept)
+        known = known_of(self.known, start, inputs.elements, self.ops.row)
+        code = engine.write(inputs, self.ops, ends, start, target, out_dtype, self.unrolled, self.kept, known)
         if code == 0:
             return None
         if code == 1:
@@ -85,18 +88,28 @@ class FusedKernel:
         """Whether these element types can be read and written."""
         return out in OUTPUTS and all(dtype in FORMATS for dtype in dtypes)
 
-    def bind(self, finished: Sequence[Found], facts: LeafFacts, kept: Kept | None = None) -> Bound:
+    def unseen(self, facts: LeafFacts) -> Divergences:
+        """Room for the divergences of a leaf's rows, 8 bytes a row; none where no step ranks by them."""
+        wanted = (stage.wants for stage in self.recipe.stages)
+        if not any(isinstance(wants, Order) and wants.of is Of.IMPORTANCE for wants in wanted):
+            return UNSEEN
+        return known_of(UNSEEN, 0, math.prod(facts.shape), self.recipe.row(facts))
+
+    def bind(
+        self, finished: Sequence[Found], facts: LeafFacts, kept: Kept | None = None, known: Divergences = UNSEEN
+    ) -> Bound:
         """Prepare for one leaf; `finished[i]` is what step i found, None where it has nothing to find.
 
-        What is `kept` is used where it stands for the first operations.
+        What is `kept` is used where it stands for the first operations; what is `known` of rows is not found again.
         """
         models = self.models + int(self.recipe.base_as_operand)
         ops = [op for i, stage in enumerate(self.recipe.stages) for op in stage.ops(finished, facts, i)]
         ends = pack_reduction(self.recipe.ending(finished, facts), models)
         packed = pack(ops, models, self.recipe.row(facts))
         if kept is not None and tuple(ops[: len(kept.ops)]) == kept.ops:
-            return Bound(self.recipe, self.delta, packed, ends, kept=kept)
-        return Bound(self.recipe, self.delta, packed, ends, engine.unrolled_form(packed, ends, delta=self.delta))
+            return Bound(self.recipe, self.delta, packed, ends, known, kept=kept)
+        unrolled = engine.unrolled_form(packed, ends, delta=self.delta)
+        return Bound(self.recipe, self.delta, packed, ends, known, unrolled)
 
     def write(
         self,

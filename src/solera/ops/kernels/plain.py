@@ -21,7 +21,9 @@ Values = NDArray[Any]
 ONE, NONE = np.float32(1), np.float32(0)
 
 
-def write(inputs: Inputs, ops: Packed, ends: Ends, start: int, target: NDArray[Any], dtype: DType) -> int:
+def write(
+    inputs: Inputs, ops: Packed, ends: Ends, start: int, target: NDArray[Any], dtype: DType, known: Values
+) -> int:
     """Merge one block. Returns 0; or 1 for an input that is not finite, 2 for a result that does not fit.
 
     Cost: one temporary of float32 per operand and some more; give it blocks, not tensors.
@@ -31,30 +33,30 @@ def write(inputs: Inputs, ops: Packed, ends: Ends, start: int, target: NDArray[A
         return 1
     values, base = loaded
     with np.errstate(all="ignore"):
-        result = _reduced(_run(values, ops, start), ends, ops.row)
+        result = _reduced(_run(values, ops, start), ends, ops.row, known)
         divisor, factor = ends.scalars[:2]
         result = (result / divisor) * factor
         target[:] = narrow(result if base is None else base + result, dtype)
     return 2 if dtype is DType.F16 and first_nonfinite(target, dtype) >= 0 else 0
 
 
-def count(inputs: Inputs, ops: Packed, start: int, of: int, upper: Any, zeros: Any) -> bool:
+def count(inputs: Inputs, ops: Packed, start: int, of: int, known: Values, upper: Any, zeros: Any) -> bool:
     """Histogram of magnitudes; see `loops.count`."""
     rows = _stream(inputs, ops, start)
     if rows is None:
         return False
-    for k, bits in enumerate(_sizes(_derived(rows, of, ops.row))):
+    for k, bits in enumerate(_sizes(_derived(rows, of, known))):
         upper[k, 0] += np.bincount(bits >> 16, minlength=upper.shape[-1]).astype(np.uint32)
         zeros[k] += int((bits == 0).sum())
     return True
 
 
-def gather(inputs: Inputs, ops: Packed, start: int, of: int, found: Any) -> bool:
+def gather(inputs: Inputs, ops: Packed, start: int, of: int, known: Values, found: Any) -> bool:
     """The magnitudes' bits; see `loops.gather`."""
     rows = _stream(inputs, ops, start)
     if rows is None:
         return False
-    found[:] = _sizes(_derived(rows, of, ops.row))
+    found[:] = _sizes(_derived(rows, of, known))
     return True
 
 
@@ -63,6 +65,7 @@ def count_bracket(
     ops: Packed,
     start: int,
     of: int,
+    known: Values,
     ends: Any,
     counts: Any,
     zeros: Any,
@@ -73,7 +76,7 @@ def count_bracket(
     rows = _stream(inputs, ops, start)
     if rows is None:
         return False
-    for k, bits in enumerate(_sizes(_derived(rows, of, ops.row))):
+    for k, bits in enumerate(_sizes(_derived(rows, of, known))):
         zeros[k] += int((bits == 0).sum())
         for b, (low, high) in enumerate(ends[k]):
             kept = bits[(bits > low) & (bits < high)]
@@ -83,12 +86,14 @@ def count_bracket(
     return True
 
 
-def count_inside(inputs: Inputs, ops: Packed, start: int, of: int, rows: Any, buckets: Any, tables: Any) -> bool:
+def count_inside(
+    inputs: Inputs, ops: Packed, start: int, of: int, known: Values, rows: Any, buckets: Any, tables: Any
+) -> bool:
     """Histogram inside selected buckets; see `loops.count_inside`."""
     stream = _stream(inputs, ops, start)
     if stream is None:
         return False
-    sizes = _sizes(_derived(stream, of, ops.row))
+    sizes = _sizes(_derived(stream, of, known))
     for r, (row, bucket) in enumerate(zip(rows, buckets, strict=True)):
         bits = sizes[row]
         tables[r] += np.bincount(bits[bits >> 16 == bucket] & 0xFFFF, minlength=65_536)
@@ -146,11 +151,11 @@ def variance(values: Values) -> Values:
     return found
 
 
-def _derived(rows: Values, of: int, row: int) -> Values:
+def _derived(rows: Values, of: int, known: Values) -> Values:
     """What is ranked: the models, the variance over models, or the importance."""
     if of == Of.MODELS:
         return rows
-    derived = variance(rows) if of == Of.VARIANCE else importance(rows[0], rows[1], row)
+    derived = variance(rows) if of == Of.VARIANCE else importance(rows[0], rows[1], known)
     return derived[None]
 
 
@@ -224,7 +229,7 @@ def _total(rows: Any) -> Values:
     return result
 
 
-def _reduced(values: Values, ends: Ends, row: int) -> Values:
+def _reduced(values: Values, ends: Ends, row: int, known: Values) -> Values:
     _, _, small, instead = ends.scalars
     shares, later = ends.shares[: len(values), None], ends.later[: len(values), None]
     if ends.ending == Ending.BY_ROW:
@@ -242,14 +247,14 @@ def _reduced(values: Values, ends: Ends, row: int) -> Values:
         sharing, kept = _total(taking), values * taking
         kept = np.where(sharing == 1, kept * shares, kept) if instead > 0 else kept
         return _total(kept) / np.maximum(sharing, ONE)
-    return _moved(values[0], values[1], ends, row)
+    return _moved(values[0], values[1], ends, known)
 
 
-def _moved(base: Values, x: Values, ends: Ends, row: int) -> Values:
+def _moved(base: Values, x: Values, ends: Ends, known: Values) -> Values:
     """From the base towards the model."""
     t = ends.scalars[2]
     if ends.ending == Ending.IMPORTANT:
-        taken: Values = base + np.where(importance(base, x, row) >= t, x - base, NONE)
+        taken: Values = base + np.where(importance(base, x, known) >= t, x - base, NONE)
         return taken
     near = np.minimum((ONE / np.maximum(np.abs(base - x), np.float32(1e-6))) * t, ONE)
     merged: Values = near * x + (ONE - near) * base

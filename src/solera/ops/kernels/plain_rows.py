@@ -46,13 +46,20 @@ def drop_by_rank(values: Values, wide: Values, drawn: Values, row: int) -> Value
     return divided
 
 
-def importance(base: Values, x: Values, row: int) -> Values:
+def importance(base: Values, x: Values, known: Values) -> Values:
     """|x - base| times the divergence of its row; see `loops.divergence`."""
+    x, base = x.reshape(known.size, -1), base.reshape(known.size, -1)
     with np.errstate(all="ignore"):
-        p, q = _probabilities(x.reshape(-1, row)), _probabilities(base.reshape(-1, row))
-        far = np.maximum(tree_sum(p * logarithm(p / q)), 0.0)
-        size: Values = (np.abs(x - base).reshape(-1, row) * far[:, None]).astype(np.float32).reshape(-1)
+        if (new := known < 0).any():
+            known[new] = _divergence(x[new], base[new])
+        size: Values = (np.abs(x - base) * known[:, None]).astype(np.float32).reshape(-1)
     return size
+
+
+def _divergence(rows: Values, base: Values) -> Values:
+    p, q = _probabilities(rows), _probabilities(base)
+    far: Values = np.maximum(tree_sum(p * logarithm(p / q)), 0.0)
+    return far
 
 
 def _probabilities(rows: Values) -> Values:

@@ -22,6 +22,11 @@ Masks = NDArray[np.uint8]
 NOWHERE: Masks = np.empty((0, 0), np.uint8)
 """No masks."""
 
+Divergences = NDArray[np.float64]
+"""How far every row of a model is from the base's, negative where nobody has looked: whoever looks first notes it."""
+UNSEEN: Divergences = np.empty(0)
+"""Those of a leaf whose rows nobody compares, or that are not to be kept."""
+
 
 class Code(IntEnum):
     """Operations, by the numbers that the compiled loops know them by."""
@@ -174,6 +179,7 @@ class Unit:
         inputs: operands. ops: the stream as it reaches the step, `stops` operations for each sum.
         start: index of the first element. leaf: its name.
         masks: where to note what is left after the last operation; of the whole leaf, empty for nowhere.
+        known: the divergences of the block's rows.
     """
 
     inputs: Inputs
@@ -182,6 +188,20 @@ class Unit:
     start: int
     leaf: str
     masks: Masks
+    known: Divergences
+
+
+def known_of(known: Divergences, start: int, elements: int, row: int) -> Divergences:
+    """The divergences of a block's rows, as part of the leaf's, or to be found for this block alone.
+
+    Example:
+        >>> known = np.array([0.5, -1.0, 0.25])
+        >>> known_of(known, 8, 4, 4).tolist(), known_of(UNSEEN, 8, 8, 4).tolist()
+        ([0.25], [-1.0, -1.0])
+    """
+    if not row or not known.size:
+        return np.full(elements // row, -1.0) if row else UNSEEN
+    return known[start // row : (start + elements) // row]
 
 
 def chooses(op: Op) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from solera.ops.kernels import engine
 from solera.ops.kernels.brackets import Bracket, Bracketed, float_of
-from solera.ops.kernels.program import Inputs, Packed, Unit
+from solera.ops.kernels.program import Divergences, Inputs, Packed, Unit
 from solera.ops.kernels.recipe import Order
 
 BUCKETS, INSIDE = 1 << 15, 1 << 16
@@ -137,7 +137,7 @@ class OrderFold:
 
     def add(self, state: Upper | Lower | Bracketed | Gathered, unit: Unit) -> bool:
         """Count one block; False where an input is not finite."""
-        given = (unit.inputs, unit.ops, unit.start, self.wants.of)
+        given = (unit.inputs, unit.ops, unit.start, self.wants.of, unit.known)
         if isinstance(state, Gathered):
             return engine.gather(*given, state.more(unit.inputs.elements))
         if isinstance(state, Bracketed):
@@ -204,7 +204,7 @@ def _bucket(below: NDArray[np.int64], rank: int) -> tuple[int, int]:
     return bucket, rank - (int(below[bucket - 1]) if bucket else 0)
 
 
-def _bracketed(given: tuple[Inputs, Packed, int, int], state: Bracketed) -> bool:
+def _bracketed(given: tuple[Inputs, Packed, int, int, Divergences], state: Bracketed) -> bool:
     if state.lost:
         return True
     room = np.empty((*state.counts.shape[:2], given[0].elements), np.int32)

@@ -9,19 +9,19 @@ import numpy as np
 from numba import carray, njit
 
 from solera.ops.kernels.loops.divergence import importance
-from solera.ops.kernels.loops.memory import release, workspace
-from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, pointer_2u, pointer_4, wide
+from solera.ops.kernels.loops.memory import allocate, release, workspace
+from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, pointer_2u, pointer_4, pointer_8, wide
 from solera.ops.kernels.loops.sifting import bracketed, count_changes, plain_changes
 from solera.ops.kernels.loops.steps import models_of, prepare, tile_of, variance, votes
 
 
 @njit(**OPTIONS)
-def derived(T, m, of, row, one, two):
+def derived(T, m, of, row, at, known, one, two):
     """What is ranked, where that is not the models themselves: the variance over models (1), the importance (2)."""
     if of == 1:
         variance(T, m, one, two)
     elif of == 2:
-        importance(T, m, row, two)
+        importance(T, m, row, known[at // row :], two)
 
 
 @njit(**OPTIONS)
@@ -46,17 +46,16 @@ def tally(row, places, upper, zeros):
 
 
 @njit(**OPTIONS)
-def inside(sizes, first, lower):
-    """Count by lower bits what falls into the buckets [first, first + len(lower))."""
-    width = np.uint32(lower.shape[0])
-    for i in range(sizes.shape[0]):
-        place = np.uint32((sizes[i] >> np.int32(16)) - np.int32(first))
-        if place < width:
-            lower[place, np.uint32(sizes[i]) & np.uint32(0xFFFF)] += 1
+def inside(row, bucket, room, ends, counts, lower):
+    """Count by lower bits what of a row falls into a bucket."""
+    ends[0], ends[1] = (bucket << 16) - 1, (bucket + 1) << 16
+    kept, _none = bracketed(row, ends, counts, room)
+    for i in range(kept):
+        lower[room[i] & np.int32(0xFFFF)] += 1
 
 
 @njit(**OPTIONS)
-def count(n, start, reading, program, of, upper, zeros):
+def count(n, start, reading, program, of, known, upper, zeros):
     """Histogram of magnitudes, a row per model (or one row of what is `derived`); returns whether all is finite."""
     wide()
     models, tile = models_of(reading), tile_of(program[6])
@@ -68,7 +67,7 @@ def count(n, start, reading, program, of, upper, zeros):
         if not prepare(T, base, one, two, at, m, start, reading, program):
             fine = False
             break
-        derived(T, m, of, program[6], one, two)
+        derived(T, m, of, program[6], at, known, one, two)
         for k in range(upper.shape[0]):
             tally(two[:m] if of > 0 else T[k, :m], places, upper[k], zeros[k : k + 1])
     release(own)
@@ -76,7 +75,7 @@ def count(n, start, reading, program, of, upper, zeros):
 
 
 @njit(**OPTIONS)
-def gather(n, start, reading, program, of, found):
+def gather(n, start, reading, program, of, known, found):
     """Bits of the magnitudes, (rows, n); returns whether all input is finite."""
     wide()
     models, tile = models_of(reading), tile_of(program[6])
@@ -87,7 +86,7 @@ def gather(n, start, reading, program, of, found):
         if not prepare(T, base, one, two, at, m, start, reading, program):
             fine = False
             break
-        derived(T, m, of, program[6], one, two)
+        derived(T, m, of, program[6], at, known, one, two)
         for k in range(found.shape[0]):
             row, out = two[:m] if of > 0 else T[k, :m], found[k, at : at + m]
             for i in range(m):
@@ -97,7 +96,7 @@ def gather(n, start, reading, program, of, found):
 
 
 @njit(**OPTIONS)
-def count_bracket(n, start, reading, program, of, ends, counts, zeros, room, filled):
+def count_bracket(n, start, reading, program, of, known, ends, counts, zeros, room, filled):
     """What lies between `ends` (rows, brackets, 2), below and at them; returns whether all input is finite."""
     wide()
     if of == 0 and program[0].shape[0] == 0 and plain_changes(reading):
@@ -110,7 +109,7 @@ def count_bracket(n, start, reading, program, of, ends, counts, zeros, room, fil
         if not prepare(T, base, one, two, at, m, start, reading, program):
             fine = False
             break
-        derived(T, m, of, program[6], one, two)
+        derived(T, m, of, program[6], at, known, one, two)
         for k in range(ends.shape[0]):
             row, none = two[:m] if of > 0 else T[k, :m], 0
             for b in range(ends.shape[1]):
@@ -123,24 +122,25 @@ def count_bracket(n, start, reading, program, of, ends, counts, zeros, room, fil
 
 
 @njit(**OPTIONS)
-def count_inside(n, start, reading, program, of, rows, buckets, tables):
+def count_inside(n, start, reading, program, of, known, rows, buckets, tables):
     """Histogram by lower bits inside selected (row, bucket) pairs; returns whether all input is finite."""
+    wide()
     models, tile = models_of(reading), tile_of(program[6])
     fine = True
     own, T, base, one, two = workspace(models, tile)
-    bits = carray(pointer_4(base.ctypes.data), (tile,))
+    room = carray(pointer_4(base.ctypes.data), (tile,))
+    aside = allocate(8 * 5)
+    ends, counts = carray(pointer_8(aside), (2,)), carray(pointer_8(aside + 16), (3,))
     for at in range(0, n, tile):
         m = min(tile, n - at)
         if not prepare(T, base, one, two, at, m, start, reading, program):
             fine = False
             break
-        derived(T, m, of, program[6], one, two)
+        derived(T, m, of, program[6], at, known, one, two)
         for r in range(rows.shape[0]):
-            row = two[:m] if of > 0 else T[rows[r], :m]
-            for i in range(m):
-                bits[i] = bits_of(row[i]) & np.int32(0x7FFFFFFF)
-            inside(bits[:m], buckets[r], tables[r : r + 1])
+            inside(two[:m] if of > 0 else T[rows[r], :m], buckets[r], room, ends, counts, tables[r])
     release(own)
+    release(aside)
     return fine
 
 

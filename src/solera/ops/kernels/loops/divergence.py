@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from solera.ops.kernels.loops.halving import above, tree
+from solera.ops.kernels.loops.halving import above, tree_beside
 from solera.ops.kernels.loops.memory import allocate, release
-from solera.ops.kernels.loops.numbers import OPTIONS, double_of, long_of, pointer_d
+from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, double_of, float_of, long_of, pointer_d, wide
 from solera.ops.series import EXP_TERMS as E
 from solera.ops.series import LEAST_POWER, LN2_HIGH, LN2_LOW, LOG2_E, ROOT_HALF
 from solera.ops.series import LOG_TERMS as L
@@ -24,11 +24,8 @@ SMOOTHING = 1e-8
 
 
 @njit(**OPTIONS)
-def exponential(x):
-    """As `ops.elementary.exponential`."""
-    bounded = max(LEAST_POWER, x)
-    whole = np.floor(bounded * LOG2_E + 0.5)
-    r = (bounded - whole * LN2_HIGH) - whole * LN2_LOW
+def series(r):
+    """The exponential near 0."""
     p = E[13]
     p = p * r + E[12]
     p = p * r + E[11]
@@ -42,9 +39,23 @@ def exponential(x):
     p = p * r + E[3]
     p = p * r + E[2]
     p = p * r + E[1]
-    p = p * r + E[0]
-    power = p * double_of((np.int64(whole) + np.int64(1023)) << np.int64(52))
+    return p * r + E[0]
+
+
+@njit(**OPTIONS)
+def exponential(x):
+    """As `ops.elementary.exponential`."""
+    bounded = max(LEAST_POWER, x)
+    whole = np.floor(bounded * LOG2_E + 0.5)
+    r = (bounded - whole * LN2_HIGH) - whole * LN2_LOW
+    power = series(r) * double_of((np.int64(whole) + np.int64(1023)) << np.int64(52))
     return power if x >= LEAST_POWER else 0.0
+
+
+@njit(**OPTIONS)
+def is_near(x):
+    """Whether the exponential of x, and of all between it and 0, is that of the series alone: the power of two is 1."""
+    return x * LOG2_E + 0.5 >= 0
 
 
 @njit(**OPTIONS)
@@ -72,45 +83,68 @@ def logarithm(x):
 
 
 @njit(**OPTIONS)
-def probabilities(values, out, terms, spare, size):
-    """Softmax of a row with something added to every probability."""
-    n = values.shape[0]
-    most = values[0]
-    for i in range(n):
-        most = max(most, values[i])
-    top = np.float64(most)
-    for i in range(n):
-        out[i] = exponential(np.float64(values[i]) - top)
-        terms[i] = out[i]
-    terms[n:size] = 0.0
-    whole = tree(terms, spare, size)
-    for i in range(n):
-        out[i] = out[i] / whole + SMOOTHING
+def ordered(bits):
+    """Bits of a float32 as a whole number that stands in the order of floats, and back."""
+    return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
 
 
 @njit(**OPTIONS)
-def divergence(x, base, p, q, terms, spare, size):
-    """Kullback-Leibler divergence of a row's softmax from the base's."""
-    n = x.shape[0]
-    probabilities(x, p, terms, spare, size)
-    probabilities(base, q, terms, spare, size)
-    for i in range(n):
-        terms[i] = p[i] * logarithm(p[i] / q[i])
-    terms[n:size] = 0.0
-    return max(tree(terms, spare, size), 0.0)
+def extremes(values):
+    """The least and the largest of a row. Whole numbers can be compared in any order: LLVM does many at once."""
+    least, most = np.int32(2**31 - 1), np.int32(-(2**31))
+    for i in range(values.shape[0]):
+        place = ordered(bits_of(values[i]))
+        least, most = min(least, place), max(most, place)
+    return np.float64(float_of(ordered(least))), np.float64(float_of(ordered(most)))
 
 
 @njit(**OPTIONS)
-def importance(T, n, row, out):
-    """|x - base| times the divergence of its row; T holds the base, then x."""
-    size = above(row)
-    own, less = allocate(8 * (2 * row + size + max(8, size // 8))), max(8, size // 8)
-    p, q = carray(pointer_d(own), (row,)), carray(pointer_d(own + 8 * row), (row,))
-    terms = carray(pointer_d(own + 16 * row), (size,))
-    spare = carray(pointer_d(own + 16 * row + 8 * size), (less,))
-    for begin in range(0, n, row):
-        base, x = T[0, begin : begin + row], T[1, begin : begin + row]
-        far = divergence(x, base, p, q, terms, spare, size)
-        for i in range(row):
-            out[begin + i] = np.float32(np.float64(abs(x[i] - base[i])) * far)
+def powers(values, out, one, two):
+    """Exponentials of a row minus its largest, and zeros after them; returns their sum."""
+    wide()
+    n, (least, top) = values.shape[0], extremes(values)
+    if is_near(least - top):
+        for i in range(n):
+            out[i] = series(np.float64(values[i]) - top)
+    else:
+        for i in range(n):
+            out[i] = exponential(np.float64(values[i]) - top)
+    out[n:] = 0.0
+    return tree_beside(out, one, two)
+
+
+@njit(**OPTIONS)
+def divergence(x, base, p, q, one, two):
+    """Kullback-Leibler divergence of a row's softmax, with something added to every probability, from the base's."""
+    wide()
+    whole_p, whole_q = powers(x, p, one, two), powers(base, q, one, two)
+    for i in range(x.shape[0]):
+        here, there = p[i] / whole_p + SMOOTHING, q[i] / whole_q + SMOOTHING
+        p[i] = here * logarithm(here / there)
+    return max(tree_beside(p, one, two), 0.0)
+
+
+@njit(**OPTIONS)
+def diverge(T, n, row, known):
+    """The divergence of every row that is not `known` yet (negative); T holds the base, then x."""
+    size = max(8, above(row))
+    own, less = allocate(8 * (2 * size + 2 * (size // 8))), size // 8
+    p, q = carray(pointer_d(own), (size,)), carray(pointer_d(own + 8 * size), (size,))
+    one, two = carray(pointer_d(own + 16 * size), (less,)), carray(pointer_d(own + 16 * size + 8 * less), (less,))
+    for r in range(n // row):
+        if known[r] < 0:
+            begin = r * row
+            known[r] = divergence(T[1, begin : begin + row], T[0, begin : begin + row], p, q, one, two)
     release(own)
+
+
+@njit(**OPTIONS)
+def importance(T, n, row, known, out):
+    """|x - base| times the divergence of its row; T holds the base, then x."""
+    wide()
+    diverge(T, n, row, known)
+    for r in range(n // row):
+        begin, far = r * row, known[r]
+        base, x, size = T[0, begin : begin + row], T[1, begin : begin + row], out[begin : begin + row]
+        for i in range(row):
+            size[i] = np.float32(np.float64(abs(x[i] - base[i])) * far)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from solera.ops.kernels.loops.numbers import OPTIONS
+from solera.ops.kernels.loops.numbers import OPTIONS, wide
 
 
 @njit(**OPTIONS)
@@ -23,6 +23,7 @@ def above(length):
 @njit(**OPTIONS)
 def fold_eight(source, q, target):
     """Three halvings at once: the second half is added to the first, three times."""
+    wide()
     a, b, c, d = source[:q], source[q : 2 * q], source[2 * q : 3 * q], source[3 * q : 4 * q]
     e, f, g, h = source[4 * q : 5 * q], source[5 * q : 6 * q], source[6 * q : 7 * q], source[7 * q : 8 * q]
     for i in range(q):
@@ -41,6 +42,14 @@ def tree(terms, spare, size):
         for i in range(size):
             terms[i] = terms[i] + terms[i + size]
     return terms[0]
+
+
+@njit(**OPTIONS)
+def tree_beside(terms, one, two):
+    """Sum of float64 terms (a power of two, at least 8) by halving; both buffers, an eighth as long, are used up."""
+    less = terms.shape[0] // 8
+    fold_eight(terms, less, one)
+    return tree(one, two, less)
 
 
 @njit(**OPTIONS)

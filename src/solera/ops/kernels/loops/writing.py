@@ -102,16 +102,16 @@ def weighted_rows(T, n, at, row, factors, out):
 
 
 @njit(**OPTIONS)
-def take_important(T, n, row, least, out, spare):
+def take_important(T, n, row, known, least, out, spare):
     """The base, moved to the model where the change's importance is not below a threshold."""
-    importance(T, n, row, spare)
+    importance(T, n, row, known, spare)
     base, x = T[0, :n], T[1, :n]
     for i in range(n):
         out[i] = base[i] + (x[i] - base[i] if spare[i] >= least else np.float32(0))
 
 
 @njit(**OPTIONS)
-def reduce(T, m, at, ends, row, result, spare):
+def reduce(T, m, at, ends, row, known, result, spare):
     """One value from the models', before it is scaled."""
     ending, shares, later, scalars = ends
     if ending == 1:
@@ -125,7 +125,7 @@ def reduce(T, m, at, ends, row, result, spare):
     elif ending == 5:
         swap_near(T[0, :m], T[1, :m], scalars[2], result)
     elif ending == 6:
-        take_important(T, m, row, scalars[2], result, spare)
+        take_important(T, m, row, known[at // row :], scalars[2], result, spare)
     else:
         weighted_rows(T, m, at, row, shares, result)
 
@@ -182,10 +182,11 @@ def end(tail, T, row, before, program, ends):
 
 
 @njit(**OPTIONS)
-def write(n, start, reading, program, ends, masks, noted, target, target_kind, target_size):
+def write(n, start, reading, program, ends, masks, noted, known, target, target_kind, target_size):
     """Merge elements [0, n) of a block. Returns 0; 1 for an input that is not finite, 2 for one that does not fit.
 
-    Unless `masks` are empty, they say what the first `noted` operations leave.
+    Unless `masks` are empty, they say what the first `noted` operations leave. `known` are the divergences of the
+    block's rows; those that are negative are found and noted.
     """
     wide()
     row = program[6]
@@ -203,7 +204,7 @@ def write(n, start, reading, program, ends, masks, noted, target, target_kind, t
         run(T, m, start + at, program, noted, before, one, two)
         result = two[:m] if tail == 0 else base[:m]
         if tail == 0:
-            reduce(T, m, at, ends, row, result, one)
+            reduce(T, m, at, ends, row, known, result, one)
             finish(result, ends, base, reading[5])
         else:
             end(tail, T, result, before, program, ends)
