@@ -27,7 +27,7 @@ import numpy as np
 from numba import carray, njit
 
 from solera.ops.kernels.loops.memory import stacked
-from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2, pointer_f, wide
+from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, highest, of_brain, pointer_2, pointer_f, toward, wide
 from solera.ops.kernels.loops.reading import narrow, widen
 
 INFINITE = np.int32(0x7F800000)
@@ -51,9 +51,9 @@ def {name}_{k}(n, reading, {arguments}scalars, target, target_kind, target_size)
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
 {open}
-        bad = np.int32(0)
+        top = np.int32(0)
 {loops}
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -73,6 +73,8 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+
+from solera.ops.kernels.loops.numbers import toward
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 NONE = np.float32(0)
@@ -200,7 +202,7 @@ def _add(k: int) -> str:
         (None, False, True),
     ):
         body = [f"v = {_value(0, base)} * w0", *[f"v = v + {_value(i, base)} * w{i}" for i in range(1, k)]]
-        body += ["bad |= marked(bits_of(v), INFINITE)"]
+        body += ["top = highest(top, bits_of(v), INFINITE)"]
         result = f"{'(v / divisor)' if divided else 'v'} * factor"
         loops.append((test, _loop(base, body, result)))
     return _frame("add", k, ["weights"], ["w"], _branches(loops))
@@ -208,7 +210,7 @@ def _add(k: int) -> str:
 
 def _elect(k: int) -> str:
     values = [f"t{i} = {_value(i, base=True)}" for i in range(k)]
-    values += [f"bad |= marked(bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
+    values += [f"top = highest(top, bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
     values += [f"t{i} = (t{i} if abs(t{i}) >= l{i} else NONE) * w{i}" for i in range(k)]
     loops = _elected(k, values)
     return _frame("elect", k, ["low", "weights", "shares", "even", "divide"], ["l", "w", "s"], _branches(loops))
@@ -217,8 +219,8 @@ def _elect(k: int) -> str:
 def _elected(k: int, values: list[str]) -> list[tuple[str | None, list[str]]]:
     """Loops that elect signs of weighed values and take the mean, or the sum, of what agrees."""
     values = [*values, f"vote = {' + '.join(f't{i}' for i in range(k))}", "vote = even if vote == 0 else vote"]
-    values += ["up, down = vote > 0, vote < 0"]
-    values += [f"a{i} = ((t{i} > 0) & up) | ((t{i} < 0) & down)" for i in range(k)]
+    values += ["some = (vote > 0) | (vote < 0)"]
+    values += [f"a{i} = (toward(t{i}, vote) > 0) & some" for i in range(k)]
     values += [f"v = {' + '.join(f'(t{i} if a{i} else NONE)' for i in range(k))}"]
     shares = [f"d = {' + '.join(f'(s{i} if a{i} else NONE * s{i})' for i in range(k))}"]
     divide = "v / (instead if abs(d) <= small else d) * factor"
@@ -227,7 +229,7 @@ def _elected(k: int, values: list[str]) -> list[tuple[str | None, list[str]]]:
 
 def _changed(k: int) -> str:
     values = [f"t{i} = {_value(i, base=True)}" for i in range(k)]
-    values += [f"bad |= marked(bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
+    values += [f"top = highest(top, bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
     values += [f"a{i} = ONE if abs(t{i}) > small else NONE" for i in range(k)]
     values += [f"sharing = {' + '.join(f'a{i}' for i in range(k))}"]
     values += [f"v = {' + '.join(f't{i} * a{i}' for i in range(k))}"]

@@ -92,6 +92,18 @@ def marked(typingctx: Any, bits: Any, mask: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic
+def highest(typingctx: Any, top: Any, bits: Any, mask: Any) -> Any:  # noqa: ARG001
+    """The greater of `top` and the masked bits: numba makes int64 of int32, and LLVM half as many lanes of those."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        bits_ = builder.sext(args[1], _I32) if signature.args[1].bitwidth < 32 else args[1]
+        chosen = builder.and_(bits_, args[2])
+        return builder.select(builder.icmp_signed(">", chosen, args[0]), chosen, args[0])
+
+    return types.int32(types.int32, bits, types.int32), build
+
+
+@intrinsic
 def bits_of(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
     """The bits of a float32."""
     return types.int32(types.float32), lambda context, builder, signature, args: builder.bitcast(args[0], _I32)  # noqa: ARG005
@@ -101,6 +113,17 @@ def bits_of(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
 def float_of(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
     """The float32 of these bits."""
     return types.float32(types.int32), lambda context, builder, signature, args: builder.bitcast(args[0], _F32)  # noqa: ARG005
+
+
+@intrinsic
+def toward(typingctx: Any, value: Any, other: Any) -> Any:  # noqa: ARG001
+    """A value, with its sign turned where the other's is negative: positive where both have one sign."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        own, others = (builder.bitcast(arg, _I32) for arg in args)
+        return builder.bitcast(builder.xor(own, builder.and_(others, _I32(-(2**31)))), _F32)
+
+    return types.float32(types.float32, types.float32), build
 
 
 @intrinsic

@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from solera.ops.kernels.loops.numbers import toward
+
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 NONE = np.float32(0)
 
@@ -47,8 +49,8 @@ def elect_tail_1(T, row, weights, shares, even, divide, scalars):
             t0 = x0[i] * w0
             vote = t0
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
             v = (t0 if a0 else NONE)
             d = (s0 if a0 else NONE * s0)
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -58,8 +60,8 @@ def elect_tail_1(T, row, weights, shares, even, divide, scalars):
             t0 = x0[i] * w0
             vote = t0
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
             v = (t0 if a0 else NONE)
             row[i] = base + v * factor
 
@@ -125,9 +127,9 @@ def elect_tail_2(T, row, weights, shares, even, divide, scalars):
             t1 = x1[i] * w1
             vote = t0 + t1
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
             d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1)
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -138,9 +140,9 @@ def elect_tail_2(T, row, weights, shares, even, divide, scalars):
             t1 = x1[i] * w1
             vote = t0 + t1
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
             row[i] = base + v * factor
 
@@ -215,10 +217,10 @@ def elect_tail_3(T, row, weights, shares, even, divide, scalars):
             t2 = x2[i] * w2
             vote = t0 + t1 + t2
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
             d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2)
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -230,10 +232,10 @@ def elect_tail_3(T, row, weights, shares, even, divide, scalars):
             t2 = x2[i] * w2
             vote = t0 + t1 + t2
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
             row[i] = base + v * factor
 
@@ -317,11 +319,11 @@ def elect_tail_4(T, row, weights, shares, even, divide, scalars):
             t3 = x3[i] * w3
             vote = t0 + t1 + t2 + t3
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
             d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3)
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -334,11 +336,11 @@ def elect_tail_4(T, row, weights, shares, even, divide, scalars):
             t3 = x3[i] * w3
             vote = t0 + t1 + t2 + t3
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
             row[i] = base + v * factor
 
@@ -431,12 +433,12 @@ def elect_tail_5(T, row, weights, shares, even, divide, scalars):
             t4 = x4[i] * w4
             vote = t0 + t1 + t2 + t3 + t4
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
             d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4)
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -450,12 +452,12 @@ def elect_tail_5(T, row, weights, shares, even, divide, scalars):
             t4 = x4[i] * w4
             vote = t0 + t1 + t2 + t3 + t4
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
             row[i] = base + v * factor
 
@@ -557,13 +559,13 @@ def elect_tail_6(T, row, weights, shares, even, divide, scalars):
             t5 = x5[i] * w5
             vote = t0 + t1 + t2 + t3 + t4 + t5
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
             d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5)
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -578,13 +580,13 @@ def elect_tail_6(T, row, weights, shares, even, divide, scalars):
             t5 = x5[i] * w5
             vote = t0 + t1 + t2 + t3 + t4 + t5
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
             row[i] = base + v * factor
 
@@ -695,14 +697,14 @@ def elect_tail_7(T, row, weights, shares, even, divide, scalars):
             t6 = x6[i] * w6
             vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
+            a6 = (toward(t6, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
             d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6)
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -718,14 +720,14 @@ def elect_tail_7(T, row, weights, shares, even, divide, scalars):
             t6 = x6[i] * w6
             vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
+            a6 = (toward(t6, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
             row[i] = base + v * factor
 
@@ -845,15 +847,15 @@ def elect_tail_8(T, row, weights, shares, even, divide, scalars):
             t7 = x7[i] * w7
             vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
-            a7 = ((t7 > 0) & up) | ((t7 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
+            a6 = (toward(t6, vote) > 0) & some
+            a7 = (toward(t7, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
             d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6) + (s7 if a7 else NONE * s7)
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -870,15 +872,15 @@ def elect_tail_8(T, row, weights, shares, even, divide, scalars):
             t7 = x7[i] * w7
             vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
-            a7 = ((t7 > 0) & up) | ((t7 < 0) & down)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
+            a6 = (toward(t6, vote) > 0) & some
+            a7 = (toward(t7, vote) > 0) & some
             v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
             row[i] = base + v * factor
 
