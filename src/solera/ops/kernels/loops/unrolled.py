@@ -89,25 +89,25 @@ def elect_1(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 base = row[i]
                 t0 = (of_brain(x0[i]) - base)
                 top = highest(top, bits_of(t0), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
                 vote = t0
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
                 a0 = (toward(t0, vote) > 0) & some
-                v = (t0 if a0 else NONE)
-                d = (s0 if a0 else NONE * s0)
+                v = t0 if a0 else NONE
+                d = s0 if a0 else NONE
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
                 base = row[i]
                 t0 = (of_brain(x0[i]) - base)
                 top = highest(top, bits_of(t0), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
                 vote = t0
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
                 a0 = (toward(t0, vote) > 0) & some
-                v = (t0 if a0 else NONE)
+                v = t0 if a0 else NONE
                 row[i] = base + v * factor
         if top == INFINITE:
             return 1
@@ -222,15 +222,17 @@ def elect_2(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t0 = (of_brain(x0[i]) - base)
                 t1 = (of_brain(x1[i]) - base)
                 top = highest(top, bits_of(t0 + t1), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
                 vote = t0 + t1
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
                 a0 = (toward(t0, vote) > 0) & some
                 a1 = (toward(t1, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -238,14 +240,15 @@ def elect_2(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t0 = (of_brain(x0[i]) - base)
                 t1 = (of_brain(x1[i]) - base)
                 top = highest(top, bits_of(t0 + t1), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
                 vote = t0 + t1
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
                 a0 = (toward(t0, vote) > 0) & some
                 a1 = (toward(t1, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
                 row[i] = base + v * factor
         if top == INFINITE:
             return 1
@@ -370,17 +373,21 @@ def elect_3(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t1 = (of_brain(x1[i]) - base)
                 t2 = (of_brain(x2[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
                 vote = t0 + t1 + t2
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
                 a0 = (toward(t0, vote) > 0) & some
                 a1 = (toward(t1, vote) > 0) & some
                 a2 = (toward(t2, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -389,16 +396,18 @@ def elect_3(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t1 = (of_brain(x1[i]) - base)
                 t2 = (of_brain(x2[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
                 vote = t0 + t1 + t2
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
                 a0 = (toward(t0, vote) > 0) & some
                 a1 = (toward(t1, vote) > 0) & some
                 a2 = (toward(t2, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
                 row[i] = base + v * factor
         if top == INFINITE:
             return 1
@@ -533,10 +542,10 @@ def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t2 = (of_brain(x2[i]) - base)
                 t3 = (of_brain(x3[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
                 vote = t0 + t1 + t2 + t3
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -544,8 +553,14 @@ def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 a1 = (toward(t1, vote) > 0) & some
                 a2 = (toward(t2, vote) > 0) & some
                 a3 = (toward(t3, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
+                d = d + s3 if a3 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -555,10 +570,10 @@ def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t2 = (of_brain(x2[i]) - base)
                 t3 = (of_brain(x3[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
                 vote = t0 + t1 + t2 + t3
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -566,7 +581,10 @@ def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 a1 = (toward(t1, vote) > 0) & some
                 a2 = (toward(t2, vote) > 0) & some
                 a3 = (toward(t3, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
                 row[i] = base + v * factor
         if top == INFINITE:
             return 1
@@ -711,11 +729,11 @@ def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t3 = (of_brain(x3[i]) - base)
                 t4 = (of_brain(x4[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
                 vote = t0 + t1 + t2 + t3 + t4
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -724,8 +742,16 @@ def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 a2 = (toward(t2, vote) > 0) & some
                 a3 = (toward(t3, vote) > 0) & some
                 a4 = (toward(t4, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
+                d = d + s3 if a3 else d
+                d = d + s4 if a4 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -736,11 +762,11 @@ def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t3 = (of_brain(x3[i]) - base)
                 t4 = (of_brain(x4[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
                 vote = t0 + t1 + t2 + t3 + t4
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -749,7 +775,11 @@ def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 a2 = (toward(t2, vote) > 0) & some
                 a3 = (toward(t3, vote) > 0) & some
                 a4 = (toward(t4, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
                 row[i] = base + v * factor
         if top == INFINITE:
             return 1
@@ -904,12 +934,12 @@ def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t4 = (of_brain(x4[i]) - base)
                 t5 = (of_brain(x5[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -919,8 +949,18 @@ def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 a3 = (toward(t3, vote) > 0) & some
                 a4 = (toward(t4, vote) > 0) & some
                 a5 = (toward(t5, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
+                d = d + s3 if a3 else d
+                d = d + s4 if a4 else d
+                d = d + s5 if a5 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -932,12 +972,12 @@ def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t4 = (of_brain(x4[i]) - base)
                 t5 = (of_brain(x5[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -947,7 +987,12 @@ def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 a3 = (toward(t3, vote) > 0) & some
                 a4 = (toward(t4, vote) > 0) & some
                 a5 = (toward(t5, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
                 row[i] = base + v * factor
         if top == INFINITE:
             return 1
@@ -1112,13 +1157,13 @@ def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t5 = (of_brain(x5[i]) - base)
                 t6 = (of_brain(x6[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
-                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
+                t6 = t6 * w6 if abs(t6) >= l6 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -1129,8 +1174,20 @@ def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 a4 = (toward(t4, vote) > 0) & some
                 a5 = (toward(t5, vote) > 0) & some
                 a6 = (toward(t6, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
+                v = v + t6 if a6 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
+                d = d + s3 if a3 else d
+                d = d + s4 if a4 else d
+                d = d + s5 if a5 else d
+                d = d + s6 if a6 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -1143,13 +1200,13 @@ def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t5 = (of_brain(x5[i]) - base)
                 t6 = (of_brain(x6[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
-                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
+                t6 = t6 * w6 if abs(t6) >= l6 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -1160,7 +1217,13 @@ def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 a4 = (toward(t4, vote) > 0) & some
                 a5 = (toward(t5, vote) > 0) & some
                 a6 = (toward(t6, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
+                v = v + t6 if a6 else v
                 row[i] = base + v * factor
         if top == INFINITE:
             return 1
@@ -1335,14 +1398,14 @@ def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t6 = (of_brain(x6[i]) - base)
                 t7 = (of_brain(x7[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
-                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
-                t7 = (t7 if abs(t7) >= l7 else NONE) * w7
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
+                t6 = t6 * w6 if abs(t6) >= l6 else NONE
+                t7 = t7 * w7 if abs(t7) >= l7 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -1354,8 +1417,22 @@ def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 a5 = (toward(t5, vote) > 0) & some
                 a6 = (toward(t6, vote) > 0) & some
                 a7 = (toward(t7, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6) + (s7 if a7 else NONE * s7)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
+                v = v + t6 if a6 else v
+                v = v + t7 if a7 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
+                d = d + s3 if a3 else d
+                d = d + s4 if a4 else d
+                d = d + s5 if a5 else d
+                d = d + s6 if a6 else d
+                d = d + s7 if a7 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -1369,14 +1446,14 @@ def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t6 = (of_brain(x6[i]) - base)
                 t7 = (of_brain(x7[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
-                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
-                t7 = (t7 if abs(t7) >= l7 else NONE) * w7
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
+                t6 = t6 * w6 if abs(t6) >= l6 else NONE
+                t7 = t7 * w7 if abs(t7) >= l7 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -1388,7 +1465,14 @@ def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 a5 = (toward(t5, vote) > 0) & some
                 a6 = (toward(t6, vote) > 0) & some
                 a7 = (toward(t7, vote) > 0) & some
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
+                v = v + t6 if a6 else v
+                v = v + t7 if a7 else v
                 row[i] = base + v * factor
         if top == INFINITE:
             return 1
