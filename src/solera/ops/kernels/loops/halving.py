@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from solera.ops.kernels.loops.numbers import OPTIONS
+from solera.ops.kernels.loops.numbers import OPTIONS, wide
 
 
 @njit(**OPTIONS)
@@ -23,6 +23,7 @@ def above(length):
 @njit(**OPTIONS)
 def fold_eight(source, q, target):
     """Three halvings at once: the second half is added to the first, three times."""
+    wide()
     a, b, c, d = source[:q], source[q : 2 * q], source[2 * q : 3 * q], source[3 * q : 4 * q]
     e, f, g, h = source[4 * q : 5 * q], source[5 * q : 6 * q], source[6 * q : 7 * q], source[7 * q : 8 * q]
     for i in range(q):
@@ -46,6 +47,7 @@ def tree(terms, spare, size):
 @njit(**OPTIONS)
 def tree_of(a, b, products, size, terms, spare):
     """Sum of magnitudes of a, or of products of a and b, by halving."""
+    wide()
     if size < 8:
         for i in range(size):
             terms[i] = np.float64(a[i]) * np.float64(b[i]) if products else np.float64(abs(a[i]))
