@@ -108,6 +108,16 @@ def highest(typingctx: Any, top: Any, bits: Any, mask: Any) -> Any:  # noqa: ARG
 
 
 @intrinsic
+def size_of(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
+    """The bits of a float32's magnitude."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return builder.and_(builder.bitcast(args[0], _I32), _I32(0x7FFFFFFF))
+
+    return types.int32(types.float32), build
+
+
+@intrinsic
 def bits_of(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
     """The bits of a float32."""
     return types.int32(types.float32), lambda context, builder, signature, args: builder.bitcast(args[0], _I32)  # noqa: ARG005
