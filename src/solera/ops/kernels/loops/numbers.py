@@ -85,17 +85,6 @@ def of_narrow(typingctx: Any, bits: Any, shift: Any, body: Any, exponent: Any, b
 
 
 @intrinsic
-def marked(typingctx: Any, bits: Any, mask: Any) -> Any:  # noqa: ARG001
-    """1 where all bits of the mask are set, else 0."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
-        mask_ = builder.trunc(args[1], args[0].type) if signature.args[0].bitwidth < 32 else args[1]
-        return builder.zext(builder.icmp_signed("==", builder.and_(args[0], mask_), mask_), _I32)
-
-    return types.int32(bits, types.int32), build
-
-
-@intrinsic
 def highest(typingctx: Any, top: Any, bits: Any, mask: Any) -> Any:  # noqa: ARG001
     """The greater of `top` and the masked bits: numba makes int64 of int32, and LLVM half as many lanes of those."""
 

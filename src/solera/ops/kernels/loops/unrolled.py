@@ -14,7 +14,17 @@ import numpy as np
 from numba import carray, njit
 
 from solera.ops.kernels.loops.memory import stacked
-from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, highest, of_brain, pointer_2, pointer_f, toward, wide
+from solera.ops.kernels.loops.numbers import (
+    OPTIONS,
+    TILE,
+    bits_of,
+    highest,
+    of_brain,
+    pointer_2,
+    pointer_f,
+    toward,
+    wide,
+)
 from solera.ops.kernels.loops.reading import narrow, widen
 
 INFINITE = np.int32(0x7F800000)
