@@ -97,7 +97,7 @@ def bracketed(row, ends, counts, room):
     """
     wide()
     n, low, high = row.shape[0], np.int32(ends[0]), np.int32(ends[1])
-    values, place, width = row.ctypes.data, room.ctypes.data, np.int32(max(high - low - 1, 0))
+    values, place, width = row.ctypes.data, room.ctypes.data, np.int32(high - low - 1 if high > low else 0)
     under, first, last, none, kept = 0, 0, 0, 0, 0
     for i in range(0, n - LANES + 1, LANES):
         a, b, c, d, more = sift(values + 4 * i, low, high, width, place + 4 * kept)
