@@ -16,6 +16,9 @@ from solera.ops.kernels.program import Divergences, Inputs, Packed, Unit
 from solera.ops.kernels.recipe import Order
 
 BUCKETS, INSIDE = 1 << 15, 1 << 16
+SLACK = 16
+"""Places beyond what may be kept of a block: loops store by sixteens."""
+
 FULL = 1 << 31
 """Elements after which 32-bit counts are carried over."""
 _ZERO, _BEYOND = -1, -2
@@ -207,7 +210,7 @@ def _bucket(below: NDArray[np.int64], rank: int) -> tuple[int, int]:
 def _bracketed(given: tuple[Inputs, Packed, int, int, Divergences], state: Bracketed) -> bool:
     if state.lost:
         return True
-    room = np.empty((*state.counts.shape[:2], given[0].elements), np.int32)
+    room = np.empty((*state.counts.shape[:2], given[0].elements + SLACK), np.int32)
     filled = np.zeros(state.counts.shape[:2], np.int64)
     fine = engine.count_bracket(*given, state.ends, state.counts, state.zeros, room, filled)
     state.keep(room, filled)

@@ -27,7 +27,17 @@ import numpy as np
 from numba import carray, njit
 
 from solera.ops.kernels.loops.memory import stacked
-from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2, pointer_f, wide
+from solera.ops.kernels.loops.numbers import (
+    OPTIONS,
+    TILE,
+    bits_of,
+    highest,
+    of_brain,
+    pointer_2,
+    pointer_f,
+    toward,
+    wide,
+)
 from solera.ops.kernels.loops.reading import narrow, widen
 
 INFINITE = np.int32(0x7F800000)
@@ -51,9 +61,9 @@ def {name}_{k}(n, reading, {arguments}scalars, target, target_kind, target_size)
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
 {open}
-        bad = np.int32(0)
+        top = np.int32(0)
 {loops}
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -74,6 +84,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from solera.ops.kernels.loops.numbers import toward, wide
+
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 NONE = np.float32(0)
 '''
@@ -82,6 +94,7 @@ TAIL = """
 
 @njit(**OPTIONS)
 def {name}_tail_{k}(T, row, {arguments}scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
 {unpack}
@@ -93,6 +106,7 @@ VARIANCE = """
 
 @njit(**OPTIONS)
 def variance_{k}(T, out):
+    wide()
     n = out.shape[0]
 {open}
     for i in range(n):
@@ -148,8 +162,8 @@ def _elect_tail(k: int) -> str:
 def _weigh_tail(k: int) -> str:
     """An election before the values are weighed, and the mean of what agrees."""
     values = [f"vote = {' + '.join(f'x{i}[i]' for i in range(k))}", "vote = even if vote == 0 else vote"]
-    values += ["up, down = vote > 0, vote < 0"]
-    values += [f"t{i} = (x{i}[i] if ((x{i}[i] > 0) & up) | ((x{i}[i] < 0) & down) else NONE) * w{i}" for i in range(k)]
+    values += ["some = (vote > 0) | (vote < 0)"]
+    values += [f"t{i} = (x{i}[i] if (toward(x{i}[i], vote) > 0) & some else NONE) * w{i}" for i in range(k)]
     values += [f"v = {' + '.join(f't{i}' for i in range(k))}"]
     values += [f"d = {' + '.join(f'(s{i} if t{i} != 0 else NONE * s{i})' for i in range(k))}"]
     result = "v / (instead if abs(d) <= small else d) * factor"
@@ -200,7 +214,7 @@ def _add(k: int) -> str:
         (None, False, True),
     ):
         body = [f"v = {_value(0, base)} * w0", *[f"v = v + {_value(i, base)} * w{i}" for i in range(1, k)]]
-        body += ["bad |= marked(bits_of(v), INFINITE)"]
+        body += ["top = highest(top, bits_of(v), INFINITE)"]
         result = f"{'(v / divisor)' if divided else 'v'} * factor"
         loops.append((test, _loop(base, body, result)))
     return _frame("add", k, ["weights"], ["w"], _branches(loops))
@@ -208,26 +222,29 @@ def _add(k: int) -> str:
 
 def _elect(k: int) -> str:
     values = [f"t{i} = {_value(i, base=True)}" for i in range(k)]
-    values += [f"bad |= marked(bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
-    values += [f"t{i} = (t{i} if abs(t{i}) >= l{i} else NONE) * w{i}" for i in range(k)]
+    values += [f"top = highest(top, bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
+    values += [f"t{i} = t{i} * w{i} if abs(t{i}) >= l{i} else NONE" for i in range(k)]
     loops = _elected(k, values)
     return _frame("elect", k, ["low", "weights", "shares", "even", "divide"], ["l", "w", "s"], _branches(loops))
 
 
 def _elected(k: int, values: list[str]) -> list[tuple[str | None, list[str]]]:
-    """Loops that elect signs of weighed values and take the mean, or the sum, of what agrees."""
+    """Loops that elect signs of weighed values and take the mean, or the sum, of what agrees.
+
+    Zeros may have either sign in here: none agrees, and a sum of shares that is zero is replaced.
+    """
     values = [*values, f"vote = {' + '.join(f't{i}' for i in range(k))}", "vote = even if vote == 0 else vote"]
-    values += ["up, down = vote > 0, vote < 0"]
-    values += [f"a{i} = ((t{i} > 0) & up) | ((t{i} < 0) & down)" for i in range(k)]
-    values += [f"v = {' + '.join(f'(t{i} if a{i} else NONE)' for i in range(k))}"]
-    shares = [f"d = {' + '.join(f'(s{i} if a{i} else NONE * s{i})' for i in range(k))}"]
+    values += ["some = (vote > 0) | (vote < 0)"]
+    values += [f"a{i} = (toward(t{i}, vote) > 0) & some" for i in range(k)]
+    values += ["v = t0 if a0 else NONE", *[f"v = v + t{i} if a{i} else v" for i in range(1, k)]]
+    shares = ["d = s0 if a0 else NONE", *[f"d = d + s{i} if a{i} else d" for i in range(1, k)]]
     divide = "v / (instead if abs(d) <= small else d) * factor"
     return [("divide", _loop(True, [*values, *shares], divide)), (None, _loop(True, values, "v * factor"))]
 
 
 def _changed(k: int) -> str:
     values = [f"t{i} = {_value(i, base=True)}" for i in range(k)]
-    values += [f"bad |= marked(bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
+    values += [f"top = highest(top, bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
     values += [f"a{i} = ONE if abs(t{i}) > small else NONE" for i in range(k)]
     values += [f"sharing = {' + '.join(f'a{i}' for i in range(k))}"]
     values += [f"v = {' + '.join(f't{i} * a{i}' for i in range(k))}"]

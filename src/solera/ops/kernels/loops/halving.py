@@ -55,6 +55,7 @@ def tree_beside(terms, one, two):
 @njit(**OPTIONS)
 def tree_of(a, b, products, size, terms, spare):
     """Sum of magnitudes of a, or of products of a and b, by halving."""
+    wide()
     if size < 8:
         for i in range(size):
             terms[i] = np.float64(a[i]) * np.float64(b[i]) if products else np.float64(abs(a[i]))

@@ -1,14 +1,55 @@
 """Which entries operations leave, as bits: noted while sums are taken, used when the block is written."""
 
 # mypy: disable-error-code="untyped-decorator,no-untyped-def"
-# ruff: noqa: ANN001, ANN201
+# ruff: noqa: ANN001, ANN201, ANN202, ARG001
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, float_of, wide
+
+LANES = 16
+_I16, _I32 = ir.IntType(16), ir.IntType(32)
+_WORDS, _CHOSEN = ir.VectorType(_I32, LANES), ir.VectorType(ir.IntType(1), LANES)
+
+
+def _at(builder: Any, address: Any, kind: Any) -> Any:
+    return builder.inttoptr(address, kind.as_pointer())
+
+
+@intrinsic
+def note_sixteen(typingctx, values, mask):
+    """Sixteen values at an address to two bytes at another."""
+
+    def build(context, builder, signature, args):
+        found = builder.load(_at(builder, args[0], _WORDS))
+        found.align = 4
+        some = builder.icmp_signed("!=", found, ir.Constant(_WORDS, [0] * LANES))
+        builder.store(builder.bitcast(some, _I16), _at(builder, args[1], _I16)).align = 1
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64), build
+
+
+@intrinsic
+def leave_sixteen(typingctx, values, mask):
+    """Zero those of sixteen values at an address whose bits at another are not set."""
+
+    def build(context, builder, signature, args):
+        place, bits = _at(builder, args[0], _WORDS), builder.load(_at(builder, args[1], _I16))
+        found = builder.load(place)
+        found.align, bits.align = 4, 1
+        left = builder.select(builder.bitcast(bits, _CHOSEN), found, ir.Constant(_WORDS, [0] * LANES))
+        builder.store(left, place).align = 4
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64), build
 
 
 @njit(**OPTIONS)
@@ -22,11 +63,11 @@ def note(T, m, at, masks):
 def note_row(row, mask):
     """Eight values to a byte, the first in the lowest bit."""
     wide()
-    whole = row.shape[0] // 8
-    for b in range(whole):
-        mask[b] = byte_of(row, 8 * b, 8)
-    if row.shape[0] > 8 * whole:
-        mask[whole] = byte_of(row, 8 * whole, row.shape[0] - 8 * whole)
+    n, values, place = row.shape[0], row.ctypes.data, mask.ctypes.data
+    for i in range(0, n - LANES + 1, LANES):
+        note_sixteen(values + 4 * i, place + i // 8)
+    for i in range(n - n % LANES, n, 8):
+        mask[i // 8] = byte_of(row, i, min(8, n - i))
 
 
 @njit(**OPTIONS)
@@ -49,11 +90,11 @@ def leave(T, m, at, masks):
 def leave_row(row, mask):
     """As `leave`."""
     wide()
-    whole = row.shape[0] // 8
-    for b in range(whole):
-        leave_byte(row, 8 * b, 8, mask[b])
-    if row.shape[0] > 8 * whole:
-        leave_byte(row, 8 * whole, row.shape[0] - 8 * whole, mask[whole])
+    n, values, place = row.shape[0], row.ctypes.data, mask.ctypes.data
+    for i in range(0, n - LANES + 1, LANES):
+        leave_sixteen(values + 4 * i, place + i // 8)
+    for i in range(n - n % LANES, n, 8):
+        leave_byte(row, i, min(8, n - i), mask[i // 8])
 
 
 @njit(**OPTIONS)

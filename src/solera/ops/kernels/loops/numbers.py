@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
 TILE = 1024
@@ -18,6 +19,9 @@ MOST = 8
 """Most models that the loops over all of them take."""
 
 OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy"}
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""How far the numbers that entries are drawn by lie apart: added entry by entry, where a product would cost more."""
 
 _I32, _F32 = ir.IntType(32), ir.FloatType()
 _I64, _F64 = ir.IntType(64), ir.DoubleType()
@@ -81,14 +85,25 @@ def of_narrow(typingctx: Any, bits: Any, shift: Any, body: Any, exponent: Any, b
 
 
 @intrinsic
-def marked(typingctx: Any, bits: Any, mask: Any) -> Any:  # noqa: ARG001
-    """1 where all bits of the mask are set, else 0."""
+def highest(typingctx: Any, top: Any, bits: Any, mask: Any) -> Any:  # noqa: ARG001
+    """The greater of `top` and the masked bits: numba makes int64 of int32, and LLVM half as many lanes of those."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
-        mask_ = builder.trunc(args[1], args[0].type) if signature.args[0].bitwidth < 32 else args[1]
-        return builder.zext(builder.icmp_signed("==", builder.and_(args[0], mask_), mask_), _I32)
+        bits_ = builder.sext(args[1], _I32) if signature.args[1].bitwidth < 32 else args[1]
+        chosen = builder.and_(bits_, args[2])
+        return builder.select(builder.icmp_signed(">", chosen, args[0]), chosen, args[0])
 
-    return types.int32(bits, types.int32), build
+    return types.int32(types.int32, bits, types.int32), build
+
+
+@intrinsic
+def size_of(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
+    """The bits of a float32's magnitude."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return builder.and_(builder.bitcast(args[0], _I32), _I32(0x7FFFFFFF))
+
+    return types.int32(types.float32), build
 
 
 @intrinsic
@@ -101,6 +116,17 @@ def bits_of(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
 def float_of(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
     """The float32 of these bits."""
     return types.float32(types.int32), lambda context, builder, signature, args: builder.bitcast(args[0], _F32)  # noqa: ARG005
+
+
+@intrinsic
+def toward(typingctx: Any, value: Any, other: Any) -> Any:  # noqa: ARG001
+    """A value, with its sign turned where the other's is negative: positive where both have one sign."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        own, others = (builder.bitcast(arg, _I32) for arg in args)
+        return builder.bitcast(builder.xor(own, builder.and_(others, _I32(-(2**31)))), _F32)
+
+    return types.float32(types.float32, types.float32), build
 
 
 @intrinsic
@@ -149,3 +175,11 @@ def to_half(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
         return builder.trunc(builder.select(nan, _I32(0x7E00), half), ir.IntType(16))
 
     return types.int16(types.float32), build
+
+
+@njit(**OPTIONS)
+def drawn(walk: Any) -> Any:
+    """The 53 bits of an entry's draw."""
+    mixed = (walk ^ (walk >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)

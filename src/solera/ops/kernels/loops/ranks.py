@@ -12,7 +12,7 @@ import numpy as np
 from numba import carray, njit
 
 from solera.ops.kernels.loops.memory import allocate, release
-from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, pointer_4, pointer_4u, pointer_8, wide
+from solera.ops.kernels.loops.numbers import GOLDEN, OPTIONS, bits_of, drawn, pointer_4, pointer_4u, pointer_8, wide
 
 DIGIT = 11
 """Bits that one pass sorts by."""
@@ -125,14 +125,11 @@ def drop_by_rank(values, row, start, key, slope, offset, inverse):
 def thin(part, ranks, start, key, slope, offset, inverse):
     """Draw for every entry of a row."""
     wide()
-    first = np.uint64(start + 1) * np.uint64(0x9E3779B97F4A7C15) + key
+    walk = np.uint64(start + 1) * GOLDEN + key
     for i in range(part.shape[0]):
         share = np.float64(ranks[i]) * slope + offset
-        mixed = first + np.uint64(i) * np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        drawn = np.int64((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11))
-        keep = drawn < np.int64(share * 9007199254740992.0)
+        keep = np.int64(drawn(walk)) < np.int64(share * 9007199254740992.0)
+        walk += GOLDEN
         kept = part[i] if keep else np.float32(0)
         part[i] = np.float32(np.float64(kept) / (share if keep else 1.0)) if inverse else kept
 

@@ -10,8 +10,9 @@ from numba import carray, njit
 
 from solera.ops.kernels.loops.numbers import (
     OPTIONS,
+    bits_of,
     float_of,
-    marked,
+    highest,
     of_brain,
     of_narrow,
     pointer_1,
@@ -23,6 +24,9 @@ from solera.ops.kernels.loops.numbers import (
     wide,
 )
 
+INFINITE = np.int32(0x7F800000)
+"""The exponent of a float32 that is not finite."""
+
 
 @njit(**OPTIONS)
 def widen(address, kind, numbers, least, out):
@@ -33,22 +37,24 @@ def widen(address, kind, numbers, least, out):
     if kind == 0:
         four = carray(pointer_4(address), (n,))
         for i in range(n):
-            top = max(top, four[i] & infinite)
+            top = highest(top, four[i], infinite)
             out[i] = float_of(four[i])
     elif kind == 1:
         brain = carray(pointer_2(address), (n,))
         for i in range(n):
-            top = max(top, np.int32(brain[i]) & infinite)
-            out[i] = of_brain(brain[i])
+            value = of_brain(brain[i])
+            top = highest(top, bits_of(value), INFINITE)
+            out[i] = value
+        return top != INFINITE
     elif kind == 2:
         two = carray(pointer_2(address), (n,))
         for i in range(n):
-            top = max(top, np.int32(two[i]) & infinite)
+            top = highest(top, two[i], infinite)
             out[i] = of_narrow(two[i], numbers[0], numbers[1], numbers[2], numbers[3], least)
     else:
         one = carray(pointer_1(address), (n,))
         for i in range(n):
-            top = max(top, np.int32(one[i]) & infinite)
+            top = highest(top, one[i], infinite)
             out[i] = of_narrow(one[i], numbers[0], numbers[1], numbers[2], numbers[3], least)
     return top != infinite
 
@@ -59,12 +65,13 @@ def widen_less(address, kind, numbers, least, base, out):
     wide()
     n = out.shape[0]
     if kind == 1:
-        infinite, top = numbers[4], np.int32(0)
+        top = np.int32(0)
         brain = carray(pointer_2(address), (n,))
         for i in range(n):
-            top = max(top, np.int32(brain[i]) & infinite)
-            out[i] = of_brain(brain[i]) - base[i]
-        return top != infinite
+            value = of_brain(brain[i])
+            top = highest(top, bits_of(value), INFINITE)
+            out[i] = value - base[i]
+        return top != INFINITE
     fine = widen(address, kind, numbers, least, out)
     for i in range(n):
         out[i] = out[i] - base[i]
@@ -76,7 +83,7 @@ def narrow(values, address, kind):
     """Write a tile in the output's type; returns whether it fits (float16 may overflow)."""
     wide()
     n = values.shape[0]
-    bad = np.int32(0)
+    top = np.int32(0)
     if kind == 0:
         four = carray(pointer_f(address), (n,))
         for i in range(n):
@@ -89,9 +96,9 @@ def narrow(values, address, kind):
         half = carray(pointer_2(address), (n,))
         for i in range(n):
             bits = to_half(values[i])
-            bad |= marked(bits, np.int32(0x7C00))
+            top = highest(top, bits, np.int32(0x7C00))
             half[i] = bits
-    return bad == 0
+    return top != 0x7C00
 
 
 @njit(**OPTIONS)

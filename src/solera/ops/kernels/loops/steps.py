@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from solera.ops.kernels.loops.numbers import MOST, OPTIONS, TILE, wide
+from solera.ops.kernels.loops.numbers import GOLDEN, MOST, OPTIONS, TILE, drawn, wide
 from solera.ops.kernels.loops.ranks import drop_by_rank, keep_row_band
 from solera.ops.kernels.loops.reading import load
 from solera.ops.kernels.loops.tails import variance as variance_of
@@ -29,6 +29,7 @@ def models_of(reading):
 @njit(**OPTIONS)
 def keep_between(row, low, high):
     """Zero what is not within [low, high] in magnitude."""
+    wide()
     for i in range(row.shape[0]):
         size = abs(row[i])
         row[i] = row[i] if (size >= low) & (size <= high) else np.float32(0)
@@ -38,18 +39,16 @@ def keep_between(row, low, high):
 def drop(row, start, key, bar, divisor):
     """Zero what is not drawn, divide the rest."""
     wide()
-    first = np.uint64(start + 1) * np.uint64(0x9E3779B97F4A7C15) + key
+    walk = np.uint64(start + 1) * GOLDEN + key
     for i in range(row.shape[0]):
-        mixed = first + np.uint64(i) * np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        drawn = (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)
-        row[i] = (row[i] if drawn < bar else np.float32(0)) / divisor
+        row[i] = (row[i] if drawn(walk) < bar else np.float32(0)) / divisor
+        walk += GOLDEN
 
 
 @njit(**OPTIONS)
 def scale(row, factor):
     """Multiply by a number."""
+    wide()
     for i in range(row.shape[0]):
         row[i] = row[i] * factor
 
@@ -78,6 +77,7 @@ def variance(T, n, mean, out):
 @njit(**OPTIONS)
 def select(T, n, least, one, two):
     """Zero entries whose variance over models is below `least`."""
+    wide()
     variance(T, n, one, two)
     for k in range(T.shape[0]):
         row = T[k, :n]
@@ -88,6 +88,7 @@ def select(T, n, least, one, two):
 @njit(**OPTIONS)
 def votes(T, n, by_count, out):
     """Sum over models of the values, or of their signs."""
+    wide()
     for k in range(T.shape[0]):
         row = T[k, :n]
         if by_count:
@@ -105,6 +106,7 @@ def votes(T, n, by_count, out):
 @njit(**OPTIONS)
 def elect(T, n, by_count, even, ballot):
     """Zero what disagrees with the elected sign."""
+    wide()
     votes(T, n, by_count, ballot)
     for i in range(n):
         ballot[i] = even if ballot[i] == 0 else ballot[i]

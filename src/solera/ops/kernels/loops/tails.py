@@ -12,12 +12,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from solera.ops.kernels.loops.numbers import toward, wide
+
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 NONE = np.float32(0)
 
 
 @njit(**OPTIONS)
 def add_tail_1(T, row, weights, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0 = weights[0]
@@ -36,6 +39,7 @@ def add_tail_1(T, row, weights, scalars):
 
 @njit(**OPTIONS)
 def elect_tail_1(T, row, weights, shares, even, divide, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0 = weights[0]
@@ -47,10 +51,10 @@ def elect_tail_1(T, row, weights, shares, even, divide, scalars):
             t0 = x0[i] * w0
             vote = t0
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            v = (t0 if a0 else NONE)
-            d = (s0 if a0 else NONE * s0)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            v = t0 if a0 else NONE
+            d = s0 if a0 else NONE
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
     else:
         for i in range(m):
@@ -58,14 +62,15 @@ def elect_tail_1(T, row, weights, shares, even, divide, scalars):
             t0 = x0[i] * w0
             vote = t0
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            v = (t0 if a0 else NONE)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            v = t0 if a0 else NONE
             row[i] = base + v * factor
 
 
 @njit(**OPTIONS)
 def weigh_tail_1(T, row, weights, shares, even, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0 = weights[0]
@@ -75,8 +80,8 @@ def weigh_tail_1(T, row, weights, shares, even, scalars):
         base = row[i]
         vote = x0[i]
         vote = even if vote == 0 else vote
-        up, down = vote > 0, vote < 0
-        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
+        some = (vote > 0) | (vote < 0)
+        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
         v = t0
         d = (s0 if t0 != 0 else NONE * s0)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -84,6 +89,7 @@ def weigh_tail_1(T, row, weights, shares, even, scalars):
 
 @njit(**OPTIONS)
 def variance_1(T, out):
+    wide()
     n = out.shape[0]
     x0 = T[0, :n]
     for i in range(n):
@@ -93,6 +99,7 @@ def variance_1(T, out):
 
 @njit(**OPTIONS)
 def add_tail_2(T, row, weights, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1 = weights[0], weights[1]
@@ -112,6 +119,7 @@ def add_tail_2(T, row, weights, scalars):
 
 @njit(**OPTIONS)
 def elect_tail_2(T, row, weights, shares, even, divide, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1 = weights[0], weights[1]
@@ -125,11 +133,13 @@ def elect_tail_2(T, row, weights, shares, even, divide, scalars):
             t1 = x1[i] * w1
             vote = t0 + t1
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
-            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            d = s0 if a0 else NONE
+            d = d + s1 if a1 else d
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
     else:
         for i in range(m):
@@ -138,15 +148,17 @@ def elect_tail_2(T, row, weights, shares, even, divide, scalars):
             t1 = x1[i] * w1
             vote = t0 + t1
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
             row[i] = base + v * factor
 
 
 @njit(**OPTIONS)
 def weigh_tail_2(T, row, weights, shares, even, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1 = weights[0], weights[1]
@@ -157,9 +169,9 @@ def weigh_tail_2(T, row, weights, shares, even, scalars):
         base = row[i]
         vote = x0[i] + x1[i]
         vote = even if vote == 0 else vote
-        up, down = vote > 0, vote < 0
-        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
-        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
+        some = (vote > 0) | (vote < 0)
+        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
         v = t0 + t1
         d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -167,6 +179,7 @@ def weigh_tail_2(T, row, weights, shares, even, scalars):
 
 @njit(**OPTIONS)
 def variance_2(T, out):
+    wide()
     n = out.shape[0]
     x0 = T[0, :n]
     x1 = T[1, :n]
@@ -180,6 +193,7 @@ def variance_2(T, out):
 
 @njit(**OPTIONS)
 def add_tail_3(T, row, weights, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2 = weights[0], weights[1], weights[2]
@@ -200,6 +214,7 @@ def add_tail_3(T, row, weights, scalars):
 
 @njit(**OPTIONS)
 def elect_tail_3(T, row, weights, shares, even, divide, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2 = weights[0], weights[1], weights[2]
@@ -215,12 +230,16 @@ def elect_tail_3(T, row, weights, shares, even, divide, scalars):
             t2 = x2[i] * w2
             vote = t0 + t1 + t2
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
-            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
+            d = s0 if a0 else NONE
+            d = d + s1 if a1 else d
+            d = d + s2 if a2 else d
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
     else:
         for i in range(m):
@@ -230,16 +249,19 @@ def elect_tail_3(T, row, weights, shares, even, divide, scalars):
             t2 = x2[i] * w2
             vote = t0 + t1 + t2
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
             row[i] = base + v * factor
 
 
 @njit(**OPTIONS)
 def weigh_tail_3(T, row, weights, shares, even, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2 = weights[0], weights[1], weights[2]
@@ -251,10 +273,10 @@ def weigh_tail_3(T, row, weights, shares, even, scalars):
         base = row[i]
         vote = x0[i] + x1[i] + x2[i]
         vote = even if vote == 0 else vote
-        up, down = vote > 0, vote < 0
-        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
-        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
-        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
+        some = (vote > 0) | (vote < 0)
+        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
         v = t0 + t1 + t2
         d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -262,6 +284,7 @@ def weigh_tail_3(T, row, weights, shares, even, scalars):
 
 @njit(**OPTIONS)
 def variance_3(T, out):
+    wide()
     n = out.shape[0]
     x0 = T[0, :n]
     x1 = T[1, :n]
@@ -279,6 +302,7 @@ def variance_3(T, out):
 
 @njit(**OPTIONS)
 def add_tail_4(T, row, weights, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
@@ -300,6 +324,7 @@ def add_tail_4(T, row, weights, scalars):
 
 @njit(**OPTIONS)
 def elect_tail_4(T, row, weights, shares, even, divide, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
@@ -317,13 +342,19 @@ def elect_tail_4(T, row, weights, shares, even, divide, scalars):
             t3 = x3[i] * w3
             vote = t0 + t1 + t2 + t3
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
-            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
+            v = v + t3 if a3 else v
+            d = s0 if a0 else NONE
+            d = d + s1 if a1 else d
+            d = d + s2 if a2 else d
+            d = d + s3 if a3 else d
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
     else:
         for i in range(m):
@@ -334,17 +365,21 @@ def elect_tail_4(T, row, weights, shares, even, divide, scalars):
             t3 = x3[i] * w3
             vote = t0 + t1 + t2 + t3
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
+            v = v + t3 if a3 else v
             row[i] = base + v * factor
 
 
 @njit(**OPTIONS)
 def weigh_tail_4(T, row, weights, shares, even, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
@@ -357,11 +392,11 @@ def weigh_tail_4(T, row, weights, shares, even, scalars):
         base = row[i]
         vote = x0[i] + x1[i] + x2[i] + x3[i]
         vote = even if vote == 0 else vote
-        up, down = vote > 0, vote < 0
-        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
-        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
-        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
-        t3 = (x3[i] if ((x3[i] > 0) & up) | ((x3[i] < 0) & down) else NONE) * w3
+        some = (vote > 0) | (vote < 0)
+        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
+        t3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
         v = t0 + t1 + t2 + t3
         d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -369,6 +404,7 @@ def weigh_tail_4(T, row, weights, shares, even, scalars):
 
 @njit(**OPTIONS)
 def variance_4(T, out):
+    wide()
     n = out.shape[0]
     x0 = T[0, :n]
     x1 = T[1, :n]
@@ -390,6 +426,7 @@ def variance_4(T, out):
 
 @njit(**OPTIONS)
 def add_tail_5(T, row, weights, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
@@ -412,6 +449,7 @@ def add_tail_5(T, row, weights, scalars):
 
 @njit(**OPTIONS)
 def elect_tail_5(T, row, weights, shares, even, divide, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
@@ -431,14 +469,22 @@ def elect_tail_5(T, row, weights, shares, even, divide, scalars):
             t4 = x4[i] * w4
             vote = t0 + t1 + t2 + t3 + t4
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
-            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
+            v = v + t3 if a3 else v
+            v = v + t4 if a4 else v
+            d = s0 if a0 else NONE
+            d = d + s1 if a1 else d
+            d = d + s2 if a2 else d
+            d = d + s3 if a3 else d
+            d = d + s4 if a4 else d
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
     else:
         for i in range(m):
@@ -450,18 +496,23 @@ def elect_tail_5(T, row, weights, shares, even, divide, scalars):
             t4 = x4[i] * w4
             vote = t0 + t1 + t2 + t3 + t4
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
+            v = v + t3 if a3 else v
+            v = v + t4 if a4 else v
             row[i] = base + v * factor
 
 
 @njit(**OPTIONS)
 def weigh_tail_5(T, row, weights, shares, even, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
@@ -475,12 +526,12 @@ def weigh_tail_5(T, row, weights, shares, even, scalars):
         base = row[i]
         vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i]
         vote = even if vote == 0 else vote
-        up, down = vote > 0, vote < 0
-        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
-        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
-        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
-        t3 = (x3[i] if ((x3[i] > 0) & up) | ((x3[i] < 0) & down) else NONE) * w3
-        t4 = (x4[i] if ((x4[i] > 0) & up) | ((x4[i] < 0) & down) else NONE) * w4
+        some = (vote > 0) | (vote < 0)
+        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
+        t3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
+        t4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
         v = t0 + t1 + t2 + t3 + t4
         d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -488,6 +539,7 @@ def weigh_tail_5(T, row, weights, shares, even, scalars):
 
 @njit(**OPTIONS)
 def variance_5(T, out):
+    wide()
     n = out.shape[0]
     x0 = T[0, :n]
     x1 = T[1, :n]
@@ -513,6 +565,7 @@ def variance_5(T, out):
 
 @njit(**OPTIONS)
 def add_tail_6(T, row, weights, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
@@ -536,6 +589,7 @@ def add_tail_6(T, row, weights, scalars):
 
 @njit(**OPTIONS)
 def elect_tail_6(T, row, weights, shares, even, divide, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
@@ -557,15 +611,25 @@ def elect_tail_6(T, row, weights, shares, even, divide, scalars):
             t5 = x5[i] * w5
             vote = t0 + t1 + t2 + t3 + t4 + t5
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
-            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
+            v = v + t3 if a3 else v
+            v = v + t4 if a4 else v
+            v = v + t5 if a5 else v
+            d = s0 if a0 else NONE
+            d = d + s1 if a1 else d
+            d = d + s2 if a2 else d
+            d = d + s3 if a3 else d
+            d = d + s4 if a4 else d
+            d = d + s5 if a5 else d
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
     else:
         for i in range(m):
@@ -578,19 +642,25 @@ def elect_tail_6(T, row, weights, shares, even, divide, scalars):
             t5 = x5[i] * w5
             vote = t0 + t1 + t2 + t3 + t4 + t5
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
+            v = v + t3 if a3 else v
+            v = v + t4 if a4 else v
+            v = v + t5 if a5 else v
             row[i] = base + v * factor
 
 
 @njit(**OPTIONS)
 def weigh_tail_6(T, row, weights, shares, even, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
@@ -605,13 +675,13 @@ def weigh_tail_6(T, row, weights, shares, even, scalars):
         base = row[i]
         vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i]
         vote = even if vote == 0 else vote
-        up, down = vote > 0, vote < 0
-        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
-        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
-        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
-        t3 = (x3[i] if ((x3[i] > 0) & up) | ((x3[i] < 0) & down) else NONE) * w3
-        t4 = (x4[i] if ((x4[i] > 0) & up) | ((x4[i] < 0) & down) else NONE) * w4
-        t5 = (x5[i] if ((x5[i] > 0) & up) | ((x5[i] < 0) & down) else NONE) * w5
+        some = (vote > 0) | (vote < 0)
+        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
+        t3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
+        t4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
+        t5 = (x5[i] if (toward(x5[i], vote) > 0) & some else NONE) * w5
         v = t0 + t1 + t2 + t3 + t4 + t5
         d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4) + (s5 if t5 != 0 else NONE * s5)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -619,6 +689,7 @@ def weigh_tail_6(T, row, weights, shares, even, scalars):
 
 @njit(**OPTIONS)
 def variance_6(T, out):
+    wide()
     n = out.shape[0]
     x0 = T[0, :n]
     x1 = T[1, :n]
@@ -648,6 +719,7 @@ def variance_6(T, out):
 
 @njit(**OPTIONS)
 def add_tail_7(T, row, weights, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
@@ -672,6 +744,7 @@ def add_tail_7(T, row, weights, scalars):
 
 @njit(**OPTIONS)
 def elect_tail_7(T, row, weights, shares, even, divide, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
@@ -695,16 +768,28 @@ def elect_tail_7(T, row, weights, shares, even, divide, scalars):
             t6 = x6[i] * w6
             vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
-            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
+            a6 = (toward(t6, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
+            v = v + t3 if a3 else v
+            v = v + t4 if a4 else v
+            v = v + t5 if a5 else v
+            v = v + t6 if a6 else v
+            d = s0 if a0 else NONE
+            d = d + s1 if a1 else d
+            d = d + s2 if a2 else d
+            d = d + s3 if a3 else d
+            d = d + s4 if a4 else d
+            d = d + s5 if a5 else d
+            d = d + s6 if a6 else d
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
     else:
         for i in range(m):
@@ -718,20 +803,27 @@ def elect_tail_7(T, row, weights, shares, even, divide, scalars):
             t6 = x6[i] * w6
             vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
+            a6 = (toward(t6, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
+            v = v + t3 if a3 else v
+            v = v + t4 if a4 else v
+            v = v + t5 if a5 else v
+            v = v + t6 if a6 else v
             row[i] = base + v * factor
 
 
 @njit(**OPTIONS)
 def weigh_tail_7(T, row, weights, shares, even, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
@@ -747,14 +839,14 @@ def weigh_tail_7(T, row, weights, shares, even, scalars):
         base = row[i]
         vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i] + x6[i]
         vote = even if vote == 0 else vote
-        up, down = vote > 0, vote < 0
-        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
-        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
-        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
-        t3 = (x3[i] if ((x3[i] > 0) & up) | ((x3[i] < 0) & down) else NONE) * w3
-        t4 = (x4[i] if ((x4[i] > 0) & up) | ((x4[i] < 0) & down) else NONE) * w4
-        t5 = (x5[i] if ((x5[i] > 0) & up) | ((x5[i] < 0) & down) else NONE) * w5
-        t6 = (x6[i] if ((x6[i] > 0) & up) | ((x6[i] < 0) & down) else NONE) * w6
+        some = (vote > 0) | (vote < 0)
+        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
+        t3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
+        t4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
+        t5 = (x5[i] if (toward(x5[i], vote) > 0) & some else NONE) * w5
+        t6 = (x6[i] if (toward(x6[i], vote) > 0) & some else NONE) * w6
         v = t0 + t1 + t2 + t3 + t4 + t5 + t6
         d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4) + (s5 if t5 != 0 else NONE * s5) + (s6 if t6 != 0 else NONE * s6)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -762,6 +854,7 @@ def weigh_tail_7(T, row, weights, shares, even, scalars):
 
 @njit(**OPTIONS)
 def variance_7(T, out):
+    wide()
     n = out.shape[0]
     x0 = T[0, :n]
     x1 = T[1, :n]
@@ -795,6 +888,7 @@ def variance_7(T, out):
 
 @njit(**OPTIONS)
 def add_tail_8(T, row, weights, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
@@ -820,6 +914,7 @@ def add_tail_8(T, row, weights, scalars):
 
 @njit(**OPTIONS)
 def elect_tail_8(T, row, weights, shares, even, divide, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
@@ -845,17 +940,31 @@ def elect_tail_8(T, row, weights, shares, even, divide, scalars):
             t7 = x7[i] * w7
             vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
-            a7 = ((t7 > 0) & up) | ((t7 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
-            d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6) + (s7 if a7 else NONE * s7)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
+            a6 = (toward(t6, vote) > 0) & some
+            a7 = (toward(t7, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
+            v = v + t3 if a3 else v
+            v = v + t4 if a4 else v
+            v = v + t5 if a5 else v
+            v = v + t6 if a6 else v
+            v = v + t7 if a7 else v
+            d = s0 if a0 else NONE
+            d = d + s1 if a1 else d
+            d = d + s2 if a2 else d
+            d = d + s3 if a3 else d
+            d = d + s4 if a4 else d
+            d = d + s5 if a5 else d
+            d = d + s6 if a6 else d
+            d = d + s7 if a7 else d
             row[i] = base + v / (instead if abs(d) <= small else d) * factor
     else:
         for i in range(m):
@@ -870,21 +979,29 @@ def elect_tail_8(T, row, weights, shares, even, divide, scalars):
             t7 = x7[i] * w7
             vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
             vote = even if vote == 0 else vote
-            up, down = vote > 0, vote < 0
-            a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-            a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-            a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-            a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-            a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-            a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-            a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
-            a7 = ((t7 > 0) & up) | ((t7 < 0) & down)
-            v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
+            some = (vote > 0) | (vote < 0)
+            a0 = (toward(t0, vote) > 0) & some
+            a1 = (toward(t1, vote) > 0) & some
+            a2 = (toward(t2, vote) > 0) & some
+            a3 = (toward(t3, vote) > 0) & some
+            a4 = (toward(t4, vote) > 0) & some
+            a5 = (toward(t5, vote) > 0) & some
+            a6 = (toward(t6, vote) > 0) & some
+            a7 = (toward(t7, vote) > 0) & some
+            v = t0 if a0 else NONE
+            v = v + t1 if a1 else v
+            v = v + t2 if a2 else v
+            v = v + t3 if a3 else v
+            v = v + t4 if a4 else v
+            v = v + t5 if a5 else v
+            v = v + t6 if a6 else v
+            v = v + t7 if a7 else v
             row[i] = base + v * factor
 
 
 @njit(**OPTIONS)
 def weigh_tail_8(T, row, weights, shares, even, scalars):
+    wide()
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     m = row.shape[0]
     w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
@@ -901,15 +1018,15 @@ def weigh_tail_8(T, row, weights, shares, even, scalars):
         base = row[i]
         vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i] + x6[i] + x7[i]
         vote = even if vote == 0 else vote
-        up, down = vote > 0, vote < 0
-        t0 = (x0[i] if ((x0[i] > 0) & up) | ((x0[i] < 0) & down) else NONE) * w0
-        t1 = (x1[i] if ((x1[i] > 0) & up) | ((x1[i] < 0) & down) else NONE) * w1
-        t2 = (x2[i] if ((x2[i] > 0) & up) | ((x2[i] < 0) & down) else NONE) * w2
-        t3 = (x3[i] if ((x3[i] > 0) & up) | ((x3[i] < 0) & down) else NONE) * w3
-        t4 = (x4[i] if ((x4[i] > 0) & up) | ((x4[i] < 0) & down) else NONE) * w4
-        t5 = (x5[i] if ((x5[i] > 0) & up) | ((x5[i] < 0) & down) else NONE) * w5
-        t6 = (x6[i] if ((x6[i] > 0) & up) | ((x6[i] < 0) & down) else NONE) * w6
-        t7 = (x7[i] if ((x7[i] > 0) & up) | ((x7[i] < 0) & down) else NONE) * w7
+        some = (vote > 0) | (vote < 0)
+        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
+        t3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
+        t4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
+        t5 = (x5[i] if (toward(x5[i], vote) > 0) & some else NONE) * w5
+        t6 = (x6[i] if (toward(x6[i], vote) > 0) & some else NONE) * w6
+        t7 = (x7[i] if (toward(x7[i], vote) > 0) & some else NONE) * w7
         v = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
         d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4) + (s5 if t5 != 0 else NONE * s5) + (s6 if t6 != 0 else NONE * s6) + (s7 if t7 != 0 else NONE * s7)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
@@ -917,6 +1034,7 @@ def weigh_tail_8(T, row, weights, shares, even, scalars):
 
 @njit(**OPTIONS)
 def variance_8(T, out):
+    wide()
     n = out.shape[0]
     x0 = T[0, :n]
     x1 = T[1, :n]

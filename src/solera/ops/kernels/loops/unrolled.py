@@ -14,7 +14,17 @@ import numpy as np
 from numba import carray, njit
 
 from solera.ops.kernels.loops.memory import stacked
-from solera.ops.kernels.loops.numbers import OPTIONS, TILE, bits_of, marked, of_brain, pointer_2, pointer_f, wide
+from solera.ops.kernels.loops.numbers import (
+    OPTIONS,
+    TILE,
+    bits_of,
+    highest,
+    of_brain,
+    pointer_2,
+    pointer_f,
+    toward,
+    wide,
+)
 from solera.ops.kernels.loops.reading import narrow, widen
 
 INFINITE = np.int32(0x7F800000)
@@ -36,30 +46,30 @@ def add_1(n, reading, weights, scalars, target, target_kind, target_size):
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
         x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if delta and divisor == 1:
             for i in range(m):
                 base = row[i]
                 v = (of_brain(x0[i]) - base) * w0
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + v * factor
         elif delta:
             for i in range(m):
                 base = row[i]
                 v = (of_brain(x0[i]) - base) * w0
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + (v / divisor) * factor
         elif divisor == 1:
             for i in range(m):
                 v = of_brain(x0[i]) * w0
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = v * factor
         else:
             for i in range(m):
                 v = of_brain(x0[i]) * w0
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -83,33 +93,33 @@ def elect_1(n, reading, low, weights, shares, even, divide, scalars, target, tar
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
         x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if divide:
             for i in range(m):
                 base = row[i]
                 t0 = (of_brain(x0[i]) - base)
-                bad |= marked(bits_of(t0), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                top = highest(top, bits_of(t0), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
                 vote = t0
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                v = (t0 if a0 else NONE)
-                d = (s0 if a0 else NONE * s0)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                v = t0 if a0 else NONE
+                d = s0 if a0 else NONE
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
                 base = row[i]
                 t0 = (of_brain(x0[i]) - base)
-                bad |= marked(bits_of(t0), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
+                top = highest(top, bits_of(t0), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
                 vote = t0
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                v = (t0 if a0 else NONE)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                v = t0 if a0 else NONE
                 row[i] = base + v * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -131,16 +141,16 @@ def changed_1(n, reading, scalars, target, target_kind, target_size):
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
         x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         for i in range(m):
             base = row[i]
             t0 = (of_brain(x0[i]) - base)
-            bad |= marked(bits_of(t0), INFINITE)
+            top = highest(top, bits_of(t0), INFINITE)
             a0 = ONE if abs(t0) > small else NONE
             sharing = a0
             v = t0 * a0
             row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -163,34 +173,34 @@ def add_2(n, reading, weights, scalars, target, target_kind, target_size):
             return 1
         x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
         x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if delta and divisor == 1:
             for i in range(m):
                 base = row[i]
                 v = (of_brain(x0[i]) - base) * w0
                 v = v + (of_brain(x1[i]) - base) * w1
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + v * factor
         elif delta:
             for i in range(m):
                 base = row[i]
                 v = (of_brain(x0[i]) - base) * w0
                 v = v + (of_brain(x1[i]) - base) * w1
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + (v / divisor) * factor
         elif divisor == 1:
             for i in range(m):
                 v = of_brain(x0[i]) * w0
                 v = v + of_brain(x1[i]) * w1
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = v * factor
         else:
             for i in range(m):
                 v = of_brain(x0[i]) * w0
                 v = v + of_brain(x1[i]) * w1
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -215,39 +225,42 @@ def elect_2(n, reading, low, weights, shares, even, divide, scalars, target, tar
             return 1
         x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
         x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if divide:
             for i in range(m):
                 base = row[i]
                 t0 = (of_brain(x0[i]) - base)
                 t1 = (of_brain(x1[i]) - base)
-                bad |= marked(bits_of(t0 + t1), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                top = highest(top, bits_of(t0 + t1), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
                 vote = t0 + t1
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
                 base = row[i]
                 t0 = (of_brain(x0[i]) - base)
                 t1 = (of_brain(x1[i]) - base)
-                bad |= marked(bits_of(t0 + t1), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
+                top = highest(top, bits_of(t0 + t1), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
                 vote = t0 + t1
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
                 row[i] = base + v * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -270,18 +283,18 @@ def changed_2(n, reading, scalars, target, target_kind, target_size):
             return 1
         x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
         x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         for i in range(m):
             base = row[i]
             t0 = (of_brain(x0[i]) - base)
             t1 = (of_brain(x1[i]) - base)
-            bad |= marked(bits_of(t0 + t1), INFINITE)
+            top = highest(top, bits_of(t0 + t1), INFINITE)
             a0 = ONE if abs(t0) > small else NONE
             a1 = ONE if abs(t1) > small else NONE
             sharing = a0 + a1
             v = t0 * a0 + t1 * a1
             row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -305,14 +318,14 @@ def add_3(n, reading, weights, scalars, target, target_kind, target_size):
         x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
         x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
         x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if delta and divisor == 1:
             for i in range(m):
                 base = row[i]
                 v = (of_brain(x0[i]) - base) * w0
                 v = v + (of_brain(x1[i]) - base) * w1
                 v = v + (of_brain(x2[i]) - base) * w2
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + v * factor
         elif delta:
             for i in range(m):
@@ -320,23 +333,23 @@ def add_3(n, reading, weights, scalars, target, target_kind, target_size):
                 v = (of_brain(x0[i]) - base) * w0
                 v = v + (of_brain(x1[i]) - base) * w1
                 v = v + (of_brain(x2[i]) - base) * w2
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + (v / divisor) * factor
         elif divisor == 1:
             for i in range(m):
                 v = of_brain(x0[i]) * w0
                 v = v + of_brain(x1[i]) * w1
                 v = v + of_brain(x2[i]) * w2
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = v * factor
         else:
             for i in range(m):
                 v = of_brain(x0[i]) * w0
                 v = v + of_brain(x1[i]) * w1
                 v = v + of_brain(x2[i]) * w2
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -362,25 +375,29 @@ def elect_3(n, reading, low, weights, shares, even, divide, scalars, target, tar
         x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
         x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
         x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if divide:
             for i in range(m):
                 base = row[i]
                 t0 = (of_brain(x0[i]) - base)
                 t1 = (of_brain(x1[i]) - base)
                 t2 = (of_brain(x2[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
                 vote = t0 + t1 + t2
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -388,19 +405,21 @@ def elect_3(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t0 = (of_brain(x0[i]) - base)
                 t1 = (of_brain(x1[i]) - base)
                 t2 = (of_brain(x2[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
+                top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
                 vote = t0 + t1 + t2
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
                 row[i] = base + v * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -424,20 +443,20 @@ def changed_3(n, reading, scalars, target, target_kind, target_size):
         x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
         x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
         x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         for i in range(m):
             base = row[i]
             t0 = (of_brain(x0[i]) - base)
             t1 = (of_brain(x1[i]) - base)
             t2 = (of_brain(x2[i]) - base)
-            bad |= marked(bits_of(t0 + t1 + t2), INFINITE)
+            top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
             a0 = ONE if abs(t0) > small else NONE
             a1 = ONE if abs(t1) > small else NONE
             a2 = ONE if abs(t2) > small else NONE
             sharing = a0 + a1 + a2
             v = t0 * a0 + t1 * a1 + t2 * a2
             row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -462,7 +481,7 @@ def add_4(n, reading, weights, scalars, target, target_kind, target_size):
         x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
         x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
         x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if delta and divisor == 1:
             for i in range(m):
                 base = row[i]
@@ -470,7 +489,7 @@ def add_4(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + (of_brain(x1[i]) - base) * w1
                 v = v + (of_brain(x2[i]) - base) * w2
                 v = v + (of_brain(x3[i]) - base) * w3
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + v * factor
         elif delta:
             for i in range(m):
@@ -479,7 +498,7 @@ def add_4(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + (of_brain(x1[i]) - base) * w1
                 v = v + (of_brain(x2[i]) - base) * w2
                 v = v + (of_brain(x3[i]) - base) * w3
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + (v / divisor) * factor
         elif divisor == 1:
             for i in range(m):
@@ -487,7 +506,7 @@ def add_4(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + of_brain(x1[i]) * w1
                 v = v + of_brain(x2[i]) * w2
                 v = v + of_brain(x3[i]) * w3
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = v * factor
         else:
             for i in range(m):
@@ -495,9 +514,9 @@ def add_4(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + of_brain(x1[i]) * w1
                 v = v + of_brain(x2[i]) * w2
                 v = v + of_brain(x3[i]) * w3
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -524,7 +543,7 @@ def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, tar
         x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
         x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
         x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if divide:
             for i in range(m):
                 base = row[i]
@@ -532,20 +551,26 @@ def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t1 = (of_brain(x1[i]) - base)
                 t2 = (of_brain(x2[i]) - base)
                 t3 = (of_brain(x3[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2 + t3), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
                 vote = t0 + t1 + t2 + t3
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                a3 = (toward(t3, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
+                d = d + s3 if a3 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -554,21 +579,24 @@ def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t1 = (of_brain(x1[i]) - base)
                 t2 = (of_brain(x2[i]) - base)
                 t3 = (of_brain(x3[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2 + t3), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
+                top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
                 vote = t0 + t1 + t2 + t3
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                a3 = (toward(t3, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
                 row[i] = base + v * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -593,14 +621,14 @@ def changed_4(n, reading, scalars, target, target_kind, target_size):
         x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
         x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
         x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         for i in range(m):
             base = row[i]
             t0 = (of_brain(x0[i]) - base)
             t1 = (of_brain(x1[i]) - base)
             t2 = (of_brain(x2[i]) - base)
             t3 = (of_brain(x3[i]) - base)
-            bad |= marked(bits_of(t0 + t1 + t2 + t3), INFINITE)
+            top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
             a0 = ONE if abs(t0) > small else NONE
             a1 = ONE if abs(t1) > small else NONE
             a2 = ONE if abs(t2) > small else NONE
@@ -608,7 +636,7 @@ def changed_4(n, reading, scalars, target, target_kind, target_size):
             sharing = a0 + a1 + a2 + a3
             v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3
             row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -634,7 +662,7 @@ def add_5(n, reading, weights, scalars, target, target_kind, target_size):
         x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
         x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
         x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if delta and divisor == 1:
             for i in range(m):
                 base = row[i]
@@ -643,7 +671,7 @@ def add_5(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + (of_brain(x2[i]) - base) * w2
                 v = v + (of_brain(x3[i]) - base) * w3
                 v = v + (of_brain(x4[i]) - base) * w4
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + v * factor
         elif delta:
             for i in range(m):
@@ -653,7 +681,7 @@ def add_5(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + (of_brain(x2[i]) - base) * w2
                 v = v + (of_brain(x3[i]) - base) * w3
                 v = v + (of_brain(x4[i]) - base) * w4
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + (v / divisor) * factor
         elif divisor == 1:
             for i in range(m):
@@ -662,7 +690,7 @@ def add_5(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + of_brain(x2[i]) * w2
                 v = v + of_brain(x3[i]) * w3
                 v = v + of_brain(x4[i]) * w4
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = v * factor
         else:
             for i in range(m):
@@ -671,9 +699,9 @@ def add_5(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + of_brain(x2[i]) * w2
                 v = v + of_brain(x3[i]) * w3
                 v = v + of_brain(x4[i]) * w4
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -701,7 +729,7 @@ def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, tar
         x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
         x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
         x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if divide:
             for i in range(m):
                 base = row[i]
@@ -710,22 +738,30 @@ def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t2 = (of_brain(x2[i]) - base)
                 t3 = (of_brain(x3[i]) - base)
                 t4 = (of_brain(x4[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
                 vote = t0 + t1 + t2 + t3 + t4
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                a3 = (toward(t3, vote) > 0) & some
+                a4 = (toward(t4, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
+                d = d + s3 if a3 else d
+                d = d + s4 if a4 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -735,23 +771,27 @@ def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t2 = (of_brain(x2[i]) - base)
                 t3 = (of_brain(x3[i]) - base)
                 t4 = (of_brain(x4[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
                 vote = t0 + t1 + t2 + t3 + t4
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                a3 = (toward(t3, vote) > 0) & some
+                a4 = (toward(t4, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
                 row[i] = base + v * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -777,7 +817,7 @@ def changed_5(n, reading, scalars, target, target_kind, target_size):
         x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
         x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
         x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         for i in range(m):
             base = row[i]
             t0 = (of_brain(x0[i]) - base)
@@ -785,7 +825,7 @@ def changed_5(n, reading, scalars, target, target_kind, target_size):
             t2 = (of_brain(x2[i]) - base)
             t3 = (of_brain(x3[i]) - base)
             t4 = (of_brain(x4[i]) - base)
-            bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
+            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
             a0 = ONE if abs(t0) > small else NONE
             a1 = ONE if abs(t1) > small else NONE
             a2 = ONE if abs(t2) > small else NONE
@@ -794,7 +834,7 @@ def changed_5(n, reading, scalars, target, target_kind, target_size):
             sharing = a0 + a1 + a2 + a3 + a4
             v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4
             row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -821,7 +861,7 @@ def add_6(n, reading, weights, scalars, target, target_kind, target_size):
         x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
         x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
         x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if delta and divisor == 1:
             for i in range(m):
                 base = row[i]
@@ -831,7 +871,7 @@ def add_6(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + (of_brain(x3[i]) - base) * w3
                 v = v + (of_brain(x4[i]) - base) * w4
                 v = v + (of_brain(x5[i]) - base) * w5
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + v * factor
         elif delta:
             for i in range(m):
@@ -842,7 +882,7 @@ def add_6(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + (of_brain(x3[i]) - base) * w3
                 v = v + (of_brain(x4[i]) - base) * w4
                 v = v + (of_brain(x5[i]) - base) * w5
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + (v / divisor) * factor
         elif divisor == 1:
             for i in range(m):
@@ -852,7 +892,7 @@ def add_6(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + of_brain(x3[i]) * w3
                 v = v + of_brain(x4[i]) * w4
                 v = v + of_brain(x5[i]) * w5
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = v * factor
         else:
             for i in range(m):
@@ -862,9 +902,9 @@ def add_6(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + of_brain(x3[i]) * w3
                 v = v + of_brain(x4[i]) * w4
                 v = v + of_brain(x5[i]) * w5
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -893,7 +933,7 @@ def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, tar
         x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
         x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
         x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if divide:
             for i in range(m):
                 base = row[i]
@@ -903,24 +943,34 @@ def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t3 = (of_brain(x3[i]) - base)
                 t4 = (of_brain(x4[i]) - base)
                 t5 = (of_brain(x5[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                a3 = (toward(t3, vote) > 0) & some
+                a4 = (toward(t4, vote) > 0) & some
+                a5 = (toward(t5, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
+                d = d + s3 if a3 else d
+                d = d + s4 if a4 else d
+                d = d + s5 if a5 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -931,25 +981,30 @@ def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t3 = (of_brain(x3[i]) - base)
                 t4 = (of_brain(x4[i]) - base)
                 t5 = (of_brain(x5[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                a3 = (toward(t3, vote) > 0) & some
+                a4 = (toward(t4, vote) > 0) & some
+                a5 = (toward(t5, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
                 row[i] = base + v * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -976,7 +1031,7 @@ def changed_6(n, reading, scalars, target, target_kind, target_size):
         x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
         x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
         x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         for i in range(m):
             base = row[i]
             t0 = (of_brain(x0[i]) - base)
@@ -985,7 +1040,7 @@ def changed_6(n, reading, scalars, target, target_kind, target_size):
             t3 = (of_brain(x3[i]) - base)
             t4 = (of_brain(x4[i]) - base)
             t5 = (of_brain(x5[i]) - base)
-            bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
+            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
             a0 = ONE if abs(t0) > small else NONE
             a1 = ONE if abs(t1) > small else NONE
             a2 = ONE if abs(t2) > small else NONE
@@ -995,7 +1050,7 @@ def changed_6(n, reading, scalars, target, target_kind, target_size):
             sharing = a0 + a1 + a2 + a3 + a4 + a5
             v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4 + t5 * a5
             row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -1023,7 +1078,7 @@ def add_7(n, reading, weights, scalars, target, target_kind, target_size):
         x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
         x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
         x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if delta and divisor == 1:
             for i in range(m):
                 base = row[i]
@@ -1034,7 +1089,7 @@ def add_7(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + (of_brain(x4[i]) - base) * w4
                 v = v + (of_brain(x5[i]) - base) * w5
                 v = v + (of_brain(x6[i]) - base) * w6
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + v * factor
         elif delta:
             for i in range(m):
@@ -1046,7 +1101,7 @@ def add_7(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + (of_brain(x4[i]) - base) * w4
                 v = v + (of_brain(x5[i]) - base) * w5
                 v = v + (of_brain(x6[i]) - base) * w6
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + (v / divisor) * factor
         elif divisor == 1:
             for i in range(m):
@@ -1057,7 +1112,7 @@ def add_7(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + of_brain(x4[i]) * w4
                 v = v + of_brain(x5[i]) * w5
                 v = v + of_brain(x6[i]) * w6
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = v * factor
         else:
             for i in range(m):
@@ -1068,9 +1123,9 @@ def add_7(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + of_brain(x4[i]) * w4
                 v = v + of_brain(x5[i]) * w5
                 v = v + of_brain(x6[i]) * w6
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -1100,7 +1155,7 @@ def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, tar
         x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
         x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
         x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if divide:
             for i in range(m):
                 base = row[i]
@@ -1111,26 +1166,38 @@ def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t4 = (of_brain(x4[i]) - base)
                 t5 = (of_brain(x5[i]) - base)
                 t6 = (of_brain(x6[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
-                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
+                t6 = t6 * w6 if abs(t6) >= l6 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-                a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                a3 = (toward(t3, vote) > 0) & some
+                a4 = (toward(t4, vote) > 0) & some
+                a5 = (toward(t5, vote) > 0) & some
+                a6 = (toward(t6, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
+                v = v + t6 if a6 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
+                d = d + s3 if a3 else d
+                d = d + s4 if a4 else d
+                d = d + s5 if a5 else d
+                d = d + s6 if a6 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -1142,27 +1209,33 @@ def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t4 = (of_brain(x4[i]) - base)
                 t5 = (of_brain(x5[i]) - base)
                 t6 = (of_brain(x6[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
-                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
+                t6 = t6 * w6 if abs(t6) >= l6 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-                a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                a3 = (toward(t3, vote) > 0) & some
+                a4 = (toward(t4, vote) > 0) & some
+                a5 = (toward(t5, vote) > 0) & some
+                a6 = (toward(t6, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
+                v = v + t6 if a6 else v
                 row[i] = base + v * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -1190,7 +1263,7 @@ def changed_7(n, reading, scalars, target, target_kind, target_size):
         x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
         x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
         x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         for i in range(m):
             base = row[i]
             t0 = (of_brain(x0[i]) - base)
@@ -1200,7 +1273,7 @@ def changed_7(n, reading, scalars, target, target_kind, target_size):
             t4 = (of_brain(x4[i]) - base)
             t5 = (of_brain(x5[i]) - base)
             t6 = (of_brain(x6[i]) - base)
-            bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
+            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
             a0 = ONE if abs(t0) > small else NONE
             a1 = ONE if abs(t1) > small else NONE
             a2 = ONE if abs(t2) > small else NONE
@@ -1211,7 +1284,7 @@ def changed_7(n, reading, scalars, target, target_kind, target_size):
             sharing = a0 + a1 + a2 + a3 + a4 + a5 + a6
             v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4 + t5 * a5 + t6 * a6
             row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -1240,7 +1313,7 @@ def add_8(n, reading, weights, scalars, target, target_kind, target_size):
         x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
         x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
         x7 = carray(pointer_2(addresses[first + 7] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if delta and divisor == 1:
             for i in range(m):
                 base = row[i]
@@ -1252,7 +1325,7 @@ def add_8(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + (of_brain(x5[i]) - base) * w5
                 v = v + (of_brain(x6[i]) - base) * w6
                 v = v + (of_brain(x7[i]) - base) * w7
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + v * factor
         elif delta:
             for i in range(m):
@@ -1265,7 +1338,7 @@ def add_8(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + (of_brain(x5[i]) - base) * w5
                 v = v + (of_brain(x6[i]) - base) * w6
                 v = v + (of_brain(x7[i]) - base) * w7
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = base + (v / divisor) * factor
         elif divisor == 1:
             for i in range(m):
@@ -1277,7 +1350,7 @@ def add_8(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + of_brain(x5[i]) * w5
                 v = v + of_brain(x6[i]) * w6
                 v = v + of_brain(x7[i]) * w7
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = v * factor
         else:
             for i in range(m):
@@ -1289,9 +1362,9 @@ def add_8(n, reading, weights, scalars, target, target_kind, target_size):
                 v = v + of_brain(x5[i]) * w5
                 v = v + of_brain(x6[i]) * w6
                 v = v + of_brain(x7[i]) * w7
-                bad |= marked(bits_of(v), INFINITE)
+                top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -1322,7 +1395,7 @@ def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, tar
         x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
         x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
         x7 = carray(pointer_2(addresses[first + 7] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         if divide:
             for i in range(m):
                 base = row[i]
@@ -1334,28 +1407,42 @@ def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t5 = (of_brain(x5[i]) - base)
                 t6 = (of_brain(x6[i]) - base)
                 t7 = (of_brain(x7[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
-                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
-                t7 = (t7 if abs(t7) >= l7 else NONE) * w7
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
+                t6 = t6 * w6 if abs(t6) >= l6 else NONE
+                t7 = t7 * w7 if abs(t7) >= l7 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-                a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
-                a7 = ((t7 > 0) & up) | ((t7 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
-                d = (s0 if a0 else NONE * s0) + (s1 if a1 else NONE * s1) + (s2 if a2 else NONE * s2) + (s3 if a3 else NONE * s3) + (s4 if a4 else NONE * s4) + (s5 if a5 else NONE * s5) + (s6 if a6 else NONE * s6) + (s7 if a7 else NONE * s7)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                a3 = (toward(t3, vote) > 0) & some
+                a4 = (toward(t4, vote) > 0) & some
+                a5 = (toward(t5, vote) > 0) & some
+                a6 = (toward(t6, vote) > 0) & some
+                a7 = (toward(t7, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
+                v = v + t6 if a6 else v
+                v = v + t7 if a7 else v
+                d = s0 if a0 else NONE
+                d = d + s1 if a1 else d
+                d = d + s2 if a2 else d
+                d = d + s3 if a3 else d
+                d = d + s4 if a4 else d
+                d = d + s5 if a5 else d
+                d = d + s6 if a6 else d
+                d = d + s7 if a7 else d
                 row[i] = base + v / (instead if abs(d) <= small else d) * factor
         else:
             for i in range(m):
@@ -1368,29 +1455,36 @@ def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, tar
                 t5 = (of_brain(x5[i]) - base)
                 t6 = (of_brain(x6[i]) - base)
                 t7 = (of_brain(x7[i]) - base)
-                bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
-                t0 = (t0 if abs(t0) >= l0 else NONE) * w0
-                t1 = (t1 if abs(t1) >= l1 else NONE) * w1
-                t2 = (t2 if abs(t2) >= l2 else NONE) * w2
-                t3 = (t3 if abs(t3) >= l3 else NONE) * w3
-                t4 = (t4 if abs(t4) >= l4 else NONE) * w4
-                t5 = (t5 if abs(t5) >= l5 else NONE) * w5
-                t6 = (t6 if abs(t6) >= l6 else NONE) * w6
-                t7 = (t7 if abs(t7) >= l7 else NONE) * w7
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
+                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t5 = t5 * w5 if abs(t5) >= l5 else NONE
+                t6 = t6 * w6 if abs(t6) >= l6 else NONE
+                t7 = t7 * w7 if abs(t7) >= l7 else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
                 vote = even if vote == 0 else vote
-                up, down = vote > 0, vote < 0
-                a0 = ((t0 > 0) & up) | ((t0 < 0) & down)
-                a1 = ((t1 > 0) & up) | ((t1 < 0) & down)
-                a2 = ((t2 > 0) & up) | ((t2 < 0) & down)
-                a3 = ((t3 > 0) & up) | ((t3 < 0) & down)
-                a4 = ((t4 > 0) & up) | ((t4 < 0) & down)
-                a5 = ((t5 > 0) & up) | ((t5 < 0) & down)
-                a6 = ((t6 > 0) & up) | ((t6 < 0) & down)
-                a7 = ((t7 > 0) & up) | ((t7 < 0) & down)
-                v = (t0 if a0 else NONE) + (t1 if a1 else NONE) + (t2 if a2 else NONE) + (t3 if a3 else NONE) + (t4 if a4 else NONE) + (t5 if a5 else NONE) + (t6 if a6 else NONE) + (t7 if a7 else NONE)
+                some = (vote > 0) | (vote < 0)
+                a0 = (toward(t0, vote) > 0) & some
+                a1 = (toward(t1, vote) > 0) & some
+                a2 = (toward(t2, vote) > 0) & some
+                a3 = (toward(t3, vote) > 0) & some
+                a4 = (toward(t4, vote) > 0) & some
+                a5 = (toward(t5, vote) > 0) & some
+                a6 = (toward(t6, vote) > 0) & some
+                a7 = (toward(t7, vote) > 0) & some
+                v = t0 if a0 else NONE
+                v = v + t1 if a1 else v
+                v = v + t2 if a2 else v
+                v = v + t3 if a3 else v
+                v = v + t4 if a4 else v
+                v = v + t5 if a5 else v
+                v = v + t6 if a6 else v
+                v = v + t7 if a7 else v
                 row[i] = base + v * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
@@ -1419,7 +1513,7 @@ def changed_8(n, reading, scalars, target, target_kind, target_size):
         x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
         x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
         x7 = carray(pointer_2(addresses[first + 7] + 2 * at), (m,))
-        bad = np.int32(0)
+        top = np.int32(0)
         for i in range(m):
             base = row[i]
             t0 = (of_brain(x0[i]) - base)
@@ -1430,7 +1524,7 @@ def changed_8(n, reading, scalars, target, target_kind, target_size):
             t5 = (of_brain(x5[i]) - base)
             t6 = (of_brain(x6[i]) - base)
             t7 = (of_brain(x7[i]) - base)
-            bad |= marked(bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
+            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
             a0 = ONE if abs(t0) > small else NONE
             a1 = ONE if abs(t1) > small else NONE
             a2 = ONE if abs(t2) > small else NONE
@@ -1442,7 +1536,7 @@ def changed_8(n, reading, scalars, target, target_kind, target_size):
             sharing = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
             v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4 + t5 * a5 + t6 * a6 + t7 * a7
             row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
-        if bad != 0:
+        if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
