@@ -41,7 +41,6 @@ def test_a_view_shows_what_would_be_read(path: str, offset: int) -> None:
             assert shown.tobytes() == reader.pread(path, offset + start, stop - start).tobytes()
         assert reader.bytes_read == 2 * (LEAST + 4000 + LEAST - 4)
         assert not view.lost
-        view.close()
 
 
 def resident(view: View) -> int:
@@ -65,7 +64,6 @@ def test_only_the_part_that_is_shown_is_in_memory_with_what_is_mapped_along(tmp_
             assert shown is not None
             assert shown.sum() == 0
             assert part <= 1024 * resident(view) <= part + 2 * mapped.AROUND
-        view.close()
 
 
 @pytest.mark.parametrize(
@@ -85,10 +83,21 @@ def test_more_views_than_the_net_takes_are_to_be_read(path: str, monkeypatch: py
         view = reader.view(path, 0, LEAST)
         assert view is not None
         assert reader.view(path, 0, LEAST) is None
-        view.close()
-        again = reader.view(path, 0, LEAST)
-        assert again is not None
-        again.close()
+        del view
+        assert reader.view(path, 0, LEAST) is not None
+
+
+def test_a_range_is_minded_as_long_as_an_array_shows_it(path: str) -> None:
+    free = len(net._free)
+    with FileReader() as reader:
+        view = reader.view(path, 0, LEAST)
+        assert view is not None
+        shown = reader.show(view, 0, LEAST)
+        del view
+        assert len(net._free) == free - 1
+        assert shown is not None
+        del shown
+        assert len(net._free) == free
 
 
 def test_a_file_cut_short_under_a_view_is_noticed_and_the_process_lives(path: str) -> None:
@@ -102,7 +111,6 @@ def test_a_file_cut_short_under_a_view_is_noticed_and_the_process_lives(path: st
         assert view.lost
         with pytest.raises(SourceChanged):
             reader.show(view, 0, LEAST)
-        view.close()
 
 
 def test_a_part_that_is_gone_before_it_is_shown_is_to_be_read(path: str) -> None:
@@ -112,7 +120,6 @@ def test_a_part_that_is_gone_before_it_is_shown_is_to_be_read(path: str) -> None
         os.truncate(path, LEAST)
         assert view.show(2 * LEAST, 3 * LEAST) is None
         assert not view.lost
-        view.close()
 
 
 def test_only_views_of_the_file_are_lost(path: str, tmp_path: Path) -> None:
@@ -125,8 +132,6 @@ def test_only_views_of_the_file_are_lost(path: str, tmp_path: Path) -> None:
         os.truncate(path, 0)
         assert view.data[0] == good.data[0] == 0
         assert (view.lost, good.lost) == (True, False)
-        view.close()
-        good.close()
 
 
 STRANGER = """

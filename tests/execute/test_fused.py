@@ -1,11 +1,12 @@
 """The short way through fused kernels gives the bytes of the long way through the steps."""
 
+import gc
 import os
 
 import pytest
 
 import solera
-from solera.checkpoints import mapped
+from solera.checkpoints import mapped, net
 from solera.errors import Interrupted, SourceChanged
 from solera.execute import chunks, journal, makers, windows
 from solera.execute.fused import FusedRun
@@ -108,9 +109,20 @@ def test_a_source_cut_short_under_the_last_block_is_an_error_and_nothing_is_lost
 
     monkeypatch.setattr(FusedRun, "_blocks", blocks)
     truth = solera.merge(made, tmp_path / "truth", threads=1)
+    assert calls
     last.append(2 * len(calls))
     with pytest.raises(SourceChanged, match="changed while it was in use"):
         solera.merge(made, tmp_path / "out", threads=1)
     assert not (tmp_path / "out").exists()
     source.write_bytes(whole)
     assert solera.merge(made, tmp_path / "out", force=True).digest == truth.digest
+
+
+def test_merges_leave_no_range_in_the_net(zoo, tmp_path, monkeypatch):
+    monkeypatch.setattr(mapped, "LEAST", 1)
+    monkeypatch.setattr(windows, "LEAST", 1)
+    z = zoo()
+    free = len(net._free)
+    solera.merge(recipe("ties", [z["e0"], z["e1"]], base=z["base"]), tmp_path / "out", threads=2)
+    gc.collect()
+    assert len(net._free) == free

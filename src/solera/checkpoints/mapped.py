@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import weakref
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -31,7 +32,7 @@ _PAGE = mmap.PAGESIZE
 class View:
     """A range of a file, read-only, of which a part is shown at a time: only its pages are in the process's memory.
 
-    All of them leave it with the last array that shows them.
+    All of them leave it, and the net, with the last array that shows them.
     """
 
     path: str
@@ -63,10 +64,6 @@ class View:
         """Whether a page could not be read when it was used: the file was cut short, or its disk fails."""
         return net.missed(self.place)
 
-    def close(self) -> None:
-        """No longer mind it; call once, when nobody looks any more."""
-        net.leave(self.place)
-
 
 def view(path: str, descriptor: int, offset: int, nbytes: int) -> View | None:
     """Bytes [offset, offset + nbytes) of an open file, nothing shown yet; None where a copy must do."""
@@ -79,7 +76,10 @@ def view(path: str, descriptor: int, offset: int, nbytes: int) -> View | None:
         return None
     data = np.frombuffer(pages, np.uint8)
     place = net.enter(data.ctypes.data, data.ctypes.data + data.size)
-    return None if place is None else View(path, offset, data[offset - first :], place)
+    if place is None:
+        return None
+    weakref.finalize(data, net.leave, place)
+    return View(path, offset, data[offset - first :], place)
 
 
 def _advised(begin: int, end: int, what: int) -> bool:

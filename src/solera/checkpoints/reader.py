@@ -130,7 +130,7 @@ class FileReader:
     def view(self, path: str, offset: int, nbytes: int) -> View | None:
         """A range of a file of this machine where the system holds it, to be shown part by part; None where it is not.
 
-        Ask whether it is `lost` once a part has been used, and close it in the end.
+        Ask whether it is `lost` once a part has been used.
 
         Raises:
             SourceChanged, NotFound, UnsafeFile, CheckpointError: as `pread`.

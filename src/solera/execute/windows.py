@@ -49,10 +49,10 @@ class Windows:
     def _view(self, reader: FileReader, slot: int, span: Span) -> View | None:
         """The view of a span: the slot's own, where that is the last one."""
         kept = self._views.get(slot)
-        if kept is not None:
-            if (kept.path, kept.offset, kept.data.size) == (span.path, span.offset, span.nbytes):
-                return kept
-            self._views.pop(slot).close()
+        if kept is not None and (kept.path, kept.offset, kept.data.size) == (span.path, span.offset, span.nbytes):
+            return kept
+        del kept
+        self._views.pop(slot, None)
         made = reader.view(span.path, span.offset, span.nbytes)
         if made is not None:
             self._views[slot] = made
