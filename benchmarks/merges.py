@@ -9,7 +9,7 @@ Every repetition is floor, merge, mergekit in turn; the best of each counts, and
 
 A virtual machine may hand freed memory back to its host within seconds and get it anew page by page. The floor, which
 begins at once, then writes into warm memory, a merge into cold; with `--settle 4` all begin with cold memory. Rows of
-the kind `running` take both in one process, in turn (`running.py`): they say how many floors a merge takes.
+the kind `running` take both in one process (`running.py`): they say how many floors a merge takes.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def files_of(folders: Iterable[Path]) -> tuple[str, list[str]]:
 
 
 def running_row(bench: Bench, job: Job) -> Row:
-    """Merges and floors in turn in one process; wall and cpu are those of the quickest merge."""
+    """Floors and merges in one process; wall and cpu are those of the quickest merge."""
     trial, scratch = TRIALS[job.method], bench.scratch(job)
     recipe = scratch / "recipe.yaml"
     recipe.write_text(trial.recipe(bench.data(job), job.models))

@@ -38,7 +38,7 @@ HOW = """\
   repetitions counts. Floor, merge and mergekit run in turn.
 - The floor reads every input once and writes one file of the output's size, with plain `preadv` and `pwrite` of
   512 KiB into reused buffers, on two threads, in an interpreter that is already running.
-- "Floors" is wall time over the floor without the start-up: the slope between two sizes, of merges and floors in turn
+- "Floors" is wall time over the floor without the start-up: the slope between two sizes, of merges and floors
   in one running process (`benchmarks/running.py`) where both sizes were taken so, else of whole processes. Merges map
   their inputs (docs/adr/0014); the floor copies them.
 - Bytes are the merge's own count of what it looked at and wrote. Peak memory is the process's high-water mark;
@@ -50,9 +50,11 @@ HOW = """\
 - mergekit is run as a black box in its own environment on the same recipe file, where one is given.
 """
 RUNNING_NOTE = """\
-Floor and merge in turn, each as the other's output has just been deleted: both write into memory in the same state. The
-slope is the difference between two sizes, merges over floors. By whole processes the floor writes into memory that was
-freed a moment ago, a merge, half a second later, into what a virtual machine has to get back from its host.
+Floors, then merges, each as its predecessor's output has just been deleted: both write into memory that is at hand.
+The slope is the difference between two sizes, merges over floors. By whole processes the floor writes into memory that
+was freed a moment ago, a merge, half a second later, into what a virtual machine has to get back from its host; where
+the two take turns in one process, merges get such memory too, at three times the processor time. It still reaches
+those that take more than two seconds.
 """
 CLASS_NOTE = """\
 A class is met when all its methods are; a line whose rows were disturbed by other processes is neither met nor missed.
@@ -216,7 +218,7 @@ def _pair(row: Row | None) -> str:
 
 
 def floors(rows: Rows) -> str:
-    """Merges and floors in turn in one process, and the slopes of both ways."""
+    """Floors and merges in one process, and the slopes of both ways."""
     head = ("method", "0.1 B s", "floor", "1.1 B s", "cpu s", "floor", "floors", "by whole processes")
     lines = []
     for name in TRIALS:

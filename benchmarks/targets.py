@@ -58,7 +58,7 @@ def times_floor(rows: Rows, method: str) -> tuple[float, str] | None:
 
 
 def running_floors(rows: Rows, method: str) -> tuple[float, str] | None:
-    """The slope between two sizes, of merges and floors in turn in a running process."""
+    """The slope between two sizes, of merges and floors in a running process."""
     small, large = (merge(rows, method, size, kind="running") for size in ("0.1", "1.1"))
     if small is None or large is None:
         return None
