@@ -50,7 +50,7 @@ HOW = """\
 - mergekit is run as a black box in its own environment on the same recipe file, where one is given.
 """
 RUNNING_NOTE = """\
-Floors, then merges, each as its predecessor's output has just been deleted: both write into memory that is at hand.
+Merges, then floors, each as its predecessor's output has just been deleted: both write into memory that is at hand.
 The slope is the difference between two sizes, merges over floors. By whole processes the floor writes into memory that
 was freed a moment ago, a merge, half a second later, into what a virtual machine has to get back from its host; where
 the two take turns in one process, merges get such memory too, at three times the processor time. It still reaches

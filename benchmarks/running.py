@@ -1,11 +1,12 @@
-"""Floors, then merges, one after another in one process that is already running: what a merge costs after start-up.
+"""Merges, then floors, one after another in one process that is already running: what a merge costs after start-up.
 
 python benchmarks/running.py RECIPE OUT BYTES [--repeat 3] [--threads 2] INPUT ...
 
 Each begins as the output of the one before, of its own kind, has just been deleted, and writes into that memory: a
 machine that hands freed memory back to its host within seconds would else give warm pages to the one and cold ones to
 the other, and does where they take turns. A merge of more than two seconds still gets some cold pages, a floor none.
-The first of each is not counted. Prints {"ours": seconds, "cpu": processor seconds, "floor": seconds}, lists, as JSON.
+Floors come last: at first, just after inputs were written, one was seen to take seven seconds, again and again. The
+first of each is not counted. Prints {"ours": seconds, "cpu": processor seconds, "floor": seconds}, lists, as JSON.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     rounds = range(1 + options.repeat)
-    floors = [copied(options.out, options.bytes, options.inputs, options.threads) for _ in rounds][1:]
     merges = [merged(options.recipe, options.out, options.threads) for _ in rounds][1:]
+    floors = [copied(options.out, options.bytes, options.inputs, options.threads) for _ in rounds][1:]
     named = {"ours": [wall for wall, _ in merges], "cpu": [cpu for _, cpu in merges], "floor": floors}
     print(json.dumps({name: [round(value, 4) for value in values] for name, values in named.items()}))
 
