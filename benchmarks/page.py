@@ -104,7 +104,9 @@ def targets(rows: Rows) -> str:
     """The table of targets; only rows that nobody disturbed can meet or miss one."""
     calm = {key: row for key, row in rows.items() if row["others"] <= DISTURBED}
     lines = [
-        (seen.what, seen.owes, seen.measured, judged.verdict if judged.met is not None else _unjudged(seen))
+        (seen.what, seen.owes, judged.measured, judged.verdict)
+        if judged.met is not None
+        else (seen.what, seen.owes, seen.measured, _unjudged(seen))
         for seen, judged in zip(table(rows), table(calm), strict=True)
     ]
     return section("Targets", ("what", "owes", "measured", ""), lines, CLASS_NOTE)
