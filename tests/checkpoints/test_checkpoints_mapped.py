@@ -134,6 +134,43 @@ def test_only_views_of_the_file_are_lost(path: str, tmp_path: Path) -> None:
         assert (view.lost, good.lost) == (True, False)
 
 
+def test_the_net_is_spread_again_where_another_handler_took_its_place(path: str) -> None:
+    import faulthandler
+
+    was = faulthandler.is_enabled()
+    faulthandler.disable()
+    faulthandler.enable(file=sys.__stderr__)
+    try:
+        with FileReader() as reader:
+            view = reader.view(path, 0, 3 * LEAST)
+            assert view is not None
+            os.truncate(path, 0)
+            assert view.data[0] == 0
+            assert view.lost
+    finally:
+        if not was:
+            faulthandler.disable()
+
+
+REPORTED = """
+import faulthandler, mmap, os, sys
+from solera.checkpoints import net
+assert net.spread()
+faulthandler.enable()
+assert net.spread()
+path = sys.argv[1]
+pages = mmap.mmap(os.open(path, os.O_RDONLY), 0, prot=mmap.PROT_READ)
+os.truncate(path, 0)
+pages[0]
+"""
+
+
+def test_where_faults_are_reported_they_still_are_and_end_the_process(path: str) -> None:
+    done = subprocess.run([sys.executable, "-c", REPORTED, path], capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGBUS
+    assert done.stderr.count(b"Bus error") == 1
+
+
 STRANGER = """
 import mmap, os, sys
 from solera.checkpoints import net

@@ -34,7 +34,10 @@ _lock = Lock()
 _ranges: NDArray[np.int64] = np.zeros((ROOM, 3), np.int64)
 """First address, the one after the last, pages missed."""
 _free = list(range(ROOM))
-_before = np.zeros(_ACTION_BYTES, np.uint8)
+_before, _default = np.zeros(_ACTION_BYTES, np.uint8), np.zeros(_ACTION_BYTES, np.uint8)
+"""The action that was there before, and the system's own, which ends the process."""
+_strange = np.zeros(1, np.int64)
+"""Signals for ranges of others: after the first it is the system's turn, as handlers hand back to one another."""
 
 _HANDLER = """
 declare ptr @mmap(ptr, i64, i32, i32, i32, i64)
@@ -67,7 +70,10 @@ replace:
   %failed = icmp eq ptr %made, inttoptr (i64 -1 to ptr)
   br i1 %failed, label %strange, label %done
 strange:
-  %given = call i32 @sigaction(i32 %signal, ptr inttoptr (i64 {before} to ptr), ptr null)
+  %times = atomicrmw add ptr inttoptr (i64 {strange} to ptr), i64 1 seq_cst
+  %first_time = icmp eq i64 %times, 0
+  %next_one = select i1 %first_time, ptr inttoptr (i64 {before} to ptr), ptr inttoptr (i64 {default} to ptr)
+  %given = call i32 @sigaction(i32 %signal, ptr %next_one, ptr null)
   br label %done
 done:
   ret void
@@ -76,17 +82,27 @@ done:
 """1: PROT_READ. 50: MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS."""
 
 
-@cache
 def spread() -> bool:
-    """Put the net under this process; whether it is there. Needs 64-bit Linux, pages of 4 KiB, and llvmlite."""
+    """Put the net under this process, again where another handler has taken its place since; whether it is there.
+
+    Needs 64-bit Linux, pages of 4 KiB, and llvmlite. Libraries that report faults put in handlers of their own.
+    """
+    handler = _handler()
+    with _lock:
+        return handler != 0 and (_current() == handler or _install(handler))
+
+
+@cache
+def _handler() -> int:
+    """The address of the handler; 0 where there can be none."""
     import mmap
 
     if not sys.platform.startswith("linux") or sys.maxsize < 2**32 or mmap.PAGESIZE != _PAGE:
-        return False
+        return 0
     try:
-        return _install(_compiled())
+        return _compiled()
     except (ImportError, RuntimeError, OSError, AttributeError):
-        return False
+        return 0
 
 
 _kept: list[Any] = []
@@ -101,7 +117,7 @@ def _compiled() -> int:
 
     text = _HANDLER.format(
         address_at=_ADDRESS_AT, words=_ranges.size, ranges=_ranges.ctypes.data, before=_before.ctypes.data,
-        first=-_PAGE, page=_PAGE,
+        default=_default.ctypes.data, strange=_strange.ctypes.data, first=-_PAGE, page=_PAGE,
     )  # fmt: skip
     builder = binding.JITLibraryBuilder().add_current_process().add_ir(text).export_symbol("solera_net")
     _kept.append(library := builder.link(linker(), "net"))
@@ -112,9 +128,22 @@ def _install(handler: int) -> bool:
     action = np.zeros(_ACTION_BYTES, np.uint8)
     action[:8].view(np.int64)[0] = handler
     action[_FLAGS_AT : _FLAGS_AT + 4].view(np.int32)[0] = _WITH_INFO
-    set_action = ctypes.CDLL(None, use_errno=True).sigaction
-    set_action.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-    return bool(set_action(signal.SIGBUS, action.ctypes.data, _before.ctypes.data) == 0)
+    return bool(_set_action()(signal.SIGBUS, action.ctypes.data, _before.ctypes.data) == 0)
+
+
+def _current() -> int:
+    """The address of the handler that is there now."""
+    action = np.zeros(_ACTION_BYTES, np.uint8)
+    _set_action()(signal.SIGBUS, None, action.ctypes.data)
+    return int(action[:8].view(np.int64)[0])
+
+
+@cache
+def _set_action() -> Any:
+    """C's sigaction."""
+    call = ctypes.CDLL(None).sigaction
+    call.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    return call
 
 
 def enter(start: int, stop: int) -> int | None:
