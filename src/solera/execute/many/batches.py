@@ -125,4 +125,4 @@ def kept_fields(job: Job) -> Mapping[str, object]:
     return {name: getattr(job.engine, name) for name in job.engine.__dataclass_fields__ if name not in _OWN}
 
 
-_OWN = ("reader", "kinship", "buffers", "budget")
+_OWN = ("reader", "kinship", "buffers", "windows", "budget")
