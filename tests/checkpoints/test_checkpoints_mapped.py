@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -98,6 +99,17 @@ def test_a_range_is_minded_as_long_as_an_array_shows_it(path: str) -> None:
         assert shown is not None
         del shown
         assert len(net._free) == free
+
+
+def test_a_view_may_end_at_any_moment_as_collections_of_garbage_come(path: str) -> None:
+    with FileReader() as reader:
+        views = [reader.view(path, 0, LEAST)]
+        assert views[0] is not None
+        end = Thread(target=views.clear, daemon=True)
+        with net._spreading:
+            end.start()
+            end.join(10)
+            assert not end.is_alive()
 
 
 def test_a_file_cut_short_under_a_view_is_noticed_and_the_process_lives(path: str) -> None:

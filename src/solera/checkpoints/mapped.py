@@ -25,7 +25,6 @@ ALIGNED = 8
 
 _POPULATE_READ, _DONT_NEED = 22, 4
 """madvise: map all pages now, and say so where one cannot be read; take them out of this process."""
-_PAGE = mmap.PAGESIZE
 
 
 @dataclass(slots=True, eq=False)
@@ -49,14 +48,14 @@ class View:
         if self.shown is not None:
             _advised(*self._around(self.shown), _DONT_NEED)
         self.shown = self.data[start:stop]
-        begin = self.shown.ctypes.data // _PAGE * _PAGE
+        begin = self.shown.ctypes.data // net.PAGE * net.PAGE
         end = self.shown.ctypes.data + self.shown.size
         return self.shown if _advised(begin, end, _POPULATE_READ) else None
 
     def _around(self, part: NDArray[np.uint8]) -> tuple[int, int]:
         """Addresses of a part, with those of the view that the system may have mapped along."""
         begin, end = part.ctypes.data // AROUND * AROUND, -(-(part.ctypes.data + part.size) // AROUND) * AROUND
-        first = self.data.ctypes.data // _PAGE * _PAGE
+        first = self.data.ctypes.data // net.PAGE * net.PAGE
         return max(begin, first), min(end, self.data.ctypes.data + self.data.size)
 
     @property
@@ -69,7 +68,7 @@ def view(path: str, descriptor: int, offset: int, nbytes: int) -> View | None:
     """Bytes [offset, offset + nbytes) of an open file, nothing shown yet; None where a copy must do."""
     if nbytes < LEAST or offset % ALIGNED or not net.spread():
         return None
-    first = offset // _PAGE * _PAGE
+    first = offset // net.PAGE * net.PAGE
     try:
         pages = mmap.mmap(descriptor, offset + nbytes - first, prot=mmap.PROT_READ, offset=first)
     except (OSError, ValueError):  # a range that is not all there, or no room for one more

@@ -9,6 +9,7 @@ that are entered here: for all others the handler that was there before is put b
 from __future__ import annotations
 
 import ctypes
+import mmap
 import signal
 import sys
 from functools import cache
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 ROOM = 1024
 """Ranges that can be entered at a time."""
 
-_PAGE = 4096
+PAGE = 4096
 """What the handler replaces; on machines of larger pages the system refuses, and there is no net."""
 
 _ACTION_BYTES = 256
@@ -30,10 +31,11 @@ _FLAGS_AT, _WITH_INFO = 136, 4
 _ADDRESS_AT = 16
 """Where siginfo holds the address, on Linux with 64 bits."""
 
-_lock = Lock()
+_spreading = Lock()
 _ranges: NDArray[np.int64] = np.zeros((ROOM, 3), np.int64)
 """First address, the one after the last, pages missed."""
 _free = list(range(ROOM))
+"""Taken and given back in one step each, without a lock: a collection of garbage may call `leave` inside `enter`."""
 _before, _default = np.zeros(_ACTION_BYTES, np.uint8), np.zeros(_ACTION_BYTES, np.uint8)
 """The action that was there before, and the system's own, which ends the process."""
 _strange = np.zeros(1, np.int64)
@@ -88,16 +90,14 @@ def spread() -> bool:
     Needs 64-bit Linux, pages of 4 KiB, and llvmlite. Libraries that report faults put in handlers of their own.
     """
     handler = _handler()
-    with _lock:
+    with _spreading:
         return handler != 0 and (_current() == handler or _install(handler))
 
 
 @cache
 def _handler() -> int:
     """The address of the handler; 0 where there can be none."""
-    import mmap
-
-    if not sys.platform.startswith("linux") or sys.maxsize < 2**32 or mmap.PAGESIZE != _PAGE:
+    if not sys.platform.startswith("linux") or sys.maxsize < 2**32 or mmap.PAGESIZE != PAGE:
         return 0
     try:
         return _compiled()
@@ -117,7 +117,7 @@ def _compiled() -> int:
 
     text = _HANDLER.format(
         address_at=_ADDRESS_AT, words=_ranges.size, ranges=_ranges.ctypes.data, before=_before.ctypes.data,
-        default=_default.ctypes.data, strange=_strange.ctypes.data, first=-_PAGE, page=_PAGE,
+        default=_default.ctypes.data, strange=_strange.ctypes.data, first=-PAGE, page=PAGE,
     )  # fmt: skip
     builder = binding.JITLibraryBuilder().add_current_process().add_ir(text).export_symbol("solera_net")
     _kept.append(library := builder.link(linker(), "net"))
@@ -148,19 +148,18 @@ def _set_action() -> Any:
 
 def enter(start: int, stop: int) -> int | None:
     """Mind the addresses [start, stop); the place of the range, for `leave`, or None where there is no room."""
-    with _lock:
-        if not _free:
-            return None
+    try:
         place = _free.pop()
-        _ranges[place] = start, stop, 0
-        return place
+    except IndexError:
+        return None
+    _ranges[place] = start, stop, 0
+    return place
 
 
 def leave(place: int) -> None:
     """No longer mind a range."""
-    with _lock:
-        _ranges[place] = 0
-        _free.append(place)
+    _ranges[place] = 0
+    _free.append(place)
 
 
 def missed(place: int) -> bool:

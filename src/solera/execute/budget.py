@@ -244,6 +244,8 @@ class Spared:
         first = start // CELL
         flags = self.left[first : -(-stop // CELL)]
         edges = [0, *(np.flatnonzero(np.diff(flags)) + 1).tolist(), flags.size]
+        if len(edges) == 2:
+            return (self.base if flags[0] else self.maker).write(start, stop, out)
         made = np.empty((stop - start) * out.itemsize, np.uint8)
         for low, high in pairwise(edges):
             begin, end = max(start, (first + low) * CELL), min(stop, (first + high) * CELL)
