@@ -67,6 +67,24 @@ def test_only_the_part_that_is_shown_is_in_memory_with_what_is_mapped_along(tmp_
             assert part <= 1024 * resident(view) <= part + 2 * mapped.AROUND
 
 
+def test_what_was_shown_stays_until_it_is_too_much(tmp_path: Path) -> None:
+    path, part = tmp_path / "sparse.bin", 1 << 20
+    with path.open("wb") as file:
+        file.truncate(32 * part)
+    with FileReader() as reader:
+        view = reader.view(str(path), 0, 32 * part)
+        assert view is not None
+        found = []
+        for start in range(0, 32 * part, part):
+            shown = reader.show(view, start, start + part, keep=8 * part)
+            assert shown is not None
+            found.append(resident(view) >> 10)
+        assert found[7] >= 8
+        assert max(found) <= 8 + (2 * mapped.AROUND >> 20)
+        assert reader.show(view, 0, part, keep=8 * part) is not None
+        assert resident(view) >> 10 <= 1 + (mapped.AROUND >> 20)
+
+
 @pytest.mark.parametrize(
     ("offset", "nbytes"),
     [(4, LEAST), (8, 3 * LEAST + 4096), (0, LEAST - 8)],

@@ -29,34 +29,41 @@ _POPULATE_READ, _DONT_NEED = 22, 4
 
 @dataclass(slots=True, eq=False)
 class View:
-    """A range of a file, read-only, of which a part is shown at a time: only its pages are in the process's memory.
+    """A range of a file, read-only, of which a part is shown at a time: only pages near it are in the process's memory.
 
-    All of them leave it, and the net, with the last array that shows them.
+    All of them leave it, and the net, with the last array that shows them. `low`, `high`: where they are.
     """
 
     path: str
     offset: int
     data: NDArray[np.uint8]
     place: int
-    shown: NDArray[np.uint8] | None = None
+    low: int = 0
+    high: int = 0
 
-    def show(self, start: int, stop: int) -> NDArray[np.uint8] | None:
-        """Bytes [start, stop) of the range, in place of what was shown before; None where they cannot be read.
+    def show(self, start: int, stop: int, keep: int = 0) -> NDArray[np.uint8] | None:
+        """Bytes [start, stop) of the range; None where they cannot be read.
 
-        Cost: what the system does not hold yet is read from the disk now; else some 0.05 ms per MiB.
+        What was shown before leaves the process's memory, unless all of it is at most `keep` bytes.
+
+        Cost: what the system does not hold yet is read from the disk now; else some 0.05 ms per MiB. Pages that leave
+        stop the process's other threads for as long again, however many they are.
         """
-        if self.shown is not None:
-            _advised(*self._around(self.shown), _DONT_NEED)
-        self.shown = self.data[start:stop]
-        begin = self.shown.ctypes.data // net.PAGE * net.PAGE
-        end = self.shown.ctypes.data + self.shown.size
-        return self.shown if _advised(begin, end, _POPULATE_READ) else None
+        if start < self.low or stop - self.low > keep:
+            self._release()
+            self.low = self.high = start
+        self.high = max(self.high, stop)
+        shown = self.data[start:stop]
+        begin = shown.ctypes.data
+        return shown if _advised(begin // net.PAGE * net.PAGE, begin + stop - start, _POPULATE_READ) else None
 
-    def _around(self, part: NDArray[np.uint8]) -> tuple[int, int]:
-        """Addresses of a part, with those of the view that the system may have mapped along."""
-        begin, end = part.ctypes.data // AROUND * AROUND, -(-(part.ctypes.data + part.size) // AROUND) * AROUND
-        first = self.data.ctypes.data // net.PAGE * net.PAGE
-        return max(begin, first), min(end, self.data.ctypes.data + self.data.size)
+    def _release(self) -> None:
+        """Take what was shown out of this process, with what the system may have mapped along."""
+        if self.low == self.high:
+            return
+        first = self.data.ctypes.data
+        begin, end = (first + self.low) // AROUND * AROUND, -(-(first + self.high) // AROUND) * AROUND
+        _advised(max(begin, first // net.PAGE * net.PAGE), min(end, first + self.data.size), _DONT_NEED)
 
     @property
     def lost(self) -> bool:

@@ -127,6 +127,25 @@ class FileReader:
         self._count(nbytes)
         return out
 
+    def gather(self, path: str, offsets: Iterable[int], nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Ranges of `nbytes` bytes from many offsets, one after another: as `pread`, with one look at the file."""
+        import numpy as np
+
+        offsets = list(offsets)
+        if "://" in path:
+            return np.concatenate([self.pread(path, offset, nbytes) for offset in offsets])
+        out = np.empty(len(offsets) * nbytes, dtype=np.uint8)
+        self._check_unchanged(path)
+        descriptor, kept = self._descriptor(path)
+        try:
+            for place, offset in zip(range(0, out.size, nbytes), offsets, strict=True):
+                _fill(descriptor, out.data[place : place + nbytes], offset, path)
+        finally:
+            if not kept:
+                os.close(descriptor)
+        self._count(out.size)
+        return out
+
     def view(self, path: str, offset: int, nbytes: int) -> View | None:
         """A range of a file of this machine where the system holds it, to be shown part by part; None where it is not.
 
@@ -147,14 +166,14 @@ class FileReader:
             if not kept:
                 os.close(descriptor)
 
-    def show(self, view: View, start: int, stop: int) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
-        """Bytes [start, stop) of a view, without a copy; good until its next part is shown. None: read them.
+    def show(self, view: View, start: int, stop: int, keep: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
+        """Bytes [start, stop) of a view, without a copy, as `View.show`; None: read them.
 
         Raises:
             SourceChanged, NotFound, CheckpointError: as `pread`.
         """
         self._check_unchanged(view.path)
-        shown = view.show(start, stop)
+        shown = view.show(start, stop, keep)
         if shown is not None:
             self._count(stop - start)
         return shown

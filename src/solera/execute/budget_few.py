@@ -49,9 +49,9 @@ class FewRun:
 
     def _write(self, start: int, stop: int, out: DType, target: NDArray[np.uint8]) -> None:
         models, bound = self._bound(self.chosen[:, start // CELL])
-        leaf, read = self.run.leaf, self.run._bytes  # noqa: SLF001
-        base = read(leaf.reads[0], start, stop)
-        blocks = [read(leaf.reads[1 + k], start, stop) for k in models]
+        leaf = self.run.leaf
+        base = self.run.stored(0, start, stop)
+        blocks = [self.run.stored(1 + k, start, stop) for k in models.tolist()]
         dtypes = [leaf.dtypes[0], *(leaf.dtypes[1 + k] for k in models)]
         bad = bound.write(base, blocks, dtypes, target, out, start)
         if bad is not None:

@@ -9,6 +9,7 @@ from solera.checkpoints.contract import ByteReader
 from solera.execute.buffers import Buffers
 from solera.execute.kinship import Kinship
 from solera.execute.windows import Windows
+from solera.plan.cost import window_bytes
 from solera.plan.tasks import Call
 
 if TYPE_CHECKING:
@@ -38,4 +39,4 @@ class Engine:
     windows: Windows = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "windows", Windows(self.reader, self.buffers))
+        object.__setattr__(self, "windows", Windows(self.reader, self.buffers, window_bytes(self.hold_bytes)))

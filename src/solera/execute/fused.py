@@ -101,21 +101,19 @@ class FusedRun:
         needs = sum(r.numel * r.source.spec.dtype.itemsize for r in leaf.reads)
         self.room = limit - needs if needs <= limit else limit
         if again and needs <= limit:
-            self.held = [self._bytes(read, 0, read.numel, slot) for slot, read in enumerate(leaf.reads)]
+            self.held = [self.stored(slot, 0, leaf.task.numel) for slot in range(len(leaf.reads))]
 
-    def _bytes(self, read: Read, start: int, stop: int, slot: int | None = None) -> Block:
-        """Elements as stored; with a slot, in memory that the worker uses again."""
-        span, size = _span(read), read.source.spec.dtype.itemsize
-        if slot is None:
-            return self.engine.reader.pread(span.path, span.offset + start * size, (stop - start) * size)
-        return self.engine.windows.at(slot, span, start * size, stop * size)
+    def stored(self, slot: int, start: int, stop: int) -> Block:
+        """Elements of an operand as stored, in memory that the worker uses again."""
+        size = self.leaf.dtypes[slot].itemsize
+        return self.engine.windows.at(slot, self.spans[slot], start * size, stop * size)
 
     def _blocks(self, start: int, stop: int) -> tuple[Block | None, list[Block]]:
         if self.held:
             sizes = (dtype.itemsize for dtype in self.leaf.dtypes)
             blocks = [data[start * s : stop * s] for data, s in zip(self.held, sizes, strict=True)]
         else:
-            blocks = [self._bytes(read, start, stop, slot) for slot, read in enumerate(self.leaf.reads)]
+            blocks = [self.stored(slot, start, stop) for slot in range(len(self.leaf.reads))]
         return (blocks[0], blocks[1:]) if self.leaf.based else (None, blocks)
 
     def fold(self, step: int, state: Any) -> Any:
@@ -196,11 +194,9 @@ class FusedRun:
         """Runs of every operand, one after another."""
         numel, dtypes = self.leaf.task.numel, self.leaf.dtypes
         if not self.held:
-            ends = np.minimum(starts + RUN, numel)
-            return [
-                np.concatenate([self._bytes(r, int(s), int(e)) for s, e in zip(starts, ends, strict=True)])
-                for r in self.leaf.reads
-            ]
+            run = min(RUN, numel)
+            places = zip(self.spans, dtypes, strict=True)
+            return [self.engine.windows.runs(s, (starts * d.itemsize).tolist(), run * d.itemsize) for s, d in places]
         windows = (
             sliding_window_view(data, RUN * d.itemsize)[starts * d.itemsize]
             for data, d in zip(self.held, dtypes, strict=True)

@@ -27,10 +27,14 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Each thread's own operands, by slot; what a slot shows is good until the thread asks for the slot again."""
+    """Each thread's own operands, by slot; what a slot shows is good until the thread asks for the slot again.
+
+    `room`: bytes that may stay mapped for a thread beyond what its slots show.
+    """
 
     reader: ByteReader
     buffers: Buffers
+    room: int = 0
     _own: threading.local = field(default_factory=threading.local)
 
     def at(self, slot: int, span: Span, start: int, stop: int) -> NDArray[np.uint8]:
@@ -41,10 +45,21 @@ class Windows:
         """
         if isinstance(self.reader, FileReader) and stop - start >= LEAST:
             view = self._view(self.reader, slot, span)
-            shown = None if view is None else self.reader.show(view, start, stop)
+            shown = None if view is None else self.reader.show(view, start, stop, self.room // len(self._views))
             if shown is not None:
                 return shown
         return self.reader.pread(span.path, span.offset + start, stop - start, self.buffers.at(slot, stop - start))
+
+    def runs(self, span: Span, starts: Sequence[int], nbytes: int) -> NDArray[np.uint8]:
+        """Runs of `nbytes` bytes from many places of a span, one after another, as a copy.
+
+        Raises:
+            CorruptFile, SourceChanged, CheckpointError: as `ByteReader.pread`.
+        """
+        offsets = [span.offset + start for start in starts]
+        if isinstance(self.reader, FileReader):
+            return self.reader.gather(span.path, offsets, nbytes)
+        return np.concatenate([self.reader.pread(span.path, offset, nbytes) for offset in offsets])
 
     def _view(self, reader: FileReader, slot: int, span: Span) -> View | None:
         """The view of a span: the slot's own, where that is the last one."""

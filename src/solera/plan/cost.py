@@ -18,6 +18,8 @@ OVERHEAD = 24 * MIB
 """Bytes that any run takes: stacks of workers, their summaries, what the allocator keeps."""
 TABLE = 4 << 10
 """Bytes of the plan's own tables, for each output tensor."""
+WINDOWS = 24 * MIB
+"""Bytes of operands that may stay mapped for a worker: to take pages out of a process stops its other threads."""
 STATE = MIB
 """Bytes of one model's share of a running summary: two radix histograms."""
 SIFTED = 12 * MIB
@@ -46,6 +48,11 @@ def shape_for(outputs: Sequence[OutputTensor], memory: int, threads: int, most: 
     share = max(0, memory - OVERHEAD) // max(threads, 1)
     block = min(most, max(CELL, share // 4 // (24 * widest) // CELL * CELL))
     return Shape(block, share // 2, threads)
+
+
+def window_bytes(hold_bytes: int) -> int:
+    """Bytes of operands that may stay mapped for a worker, beyond the blocks in use."""
+    return min(WINDOWS, hold_bytes // 4)
 
 
 def _width(expr: Expr) -> int:
@@ -119,7 +126,7 @@ def _price(expr: Expr, out: DType, shape: Shape) -> _Price:
     once = _once(expr)
     kept = sum(n * r.numel * r.source.spec.dtype.itemsize for r, n in reads) if rounds > 1 else 0
     hold = rounds > 1 and kept <= shape.hold_bytes
-    peak = _working(expr, reads, out, shape) + (kept if hold else 0)
+    peak = _working(expr, reads, out, shape, held=kept if hold else 0)
     return _Price(once * (1 if hold else rounds), rounds, hold, rounds > 1 and not hold, peak)
 
 
@@ -134,14 +141,21 @@ def own_passes(expr: Expr) -> int:
     return 1 + sum(work_of(task).tensor_rounds for task in tasks_of(expr))
 
 
-def _working(expr: Expr, reads: Sequence[tuple[Read, int]], out: DType, shape: Shape) -> int:
-    """Bytes alive while one unit is made: stored blocks on the short way, several float32 stacks on the long one."""
+def _working(expr: Expr, reads: Sequence[tuple[Read, int]], out: DType, shape: Shape, held: int) -> int:
+    """Bytes alive while one unit is made: stored operands on the short way, several float32 stacks on the long one."""
     if isinstance(expr, Read):
         return min(expr.numel, shape.block) * (expr.source.spec.dtype.itemsize + out.itemsize)
     units = max(unit_elements(task, shape.block) for task in tasks_of(expr))
     if is_short(expr):
-        return units * (out.itemsize + sum(n * r.source.spec.dtype.itemsize for r, n in reads))
-    return units * 16 * (_width(expr) + 2) + max(_measured(task, units) for task in tasks_of(expr))
+        return units * out.itemsize + (held or _shown(reads, units, shape))
+    return units * 16 * (_width(expr) + 2) + max(_measured(task, units) for task in tasks_of(expr)) + held
+
+
+def _shown(reads: Sequence[tuple[Read, int]], units: int, shape: Shape) -> int:
+    """Bytes of stored operands in memory: one unit of each, and what windows keep of the ones before."""
+    sizes = [(n * read.source.spec.dtype.itemsize, read.numel) for read, n in reads]
+    before = sum(size * max(0, numel - units) for size, numel in sizes)
+    return units * sum(size for size, _ in sizes) + min(before, window_bytes(shape.hold_bytes))
 
 
 def _measured(task: LeafTask, units: int) -> int:

@@ -125,9 +125,12 @@ def joined(one: Counted, two: Counted) -> Counted:
 
 
 def _picked(came: NDArray[np.int32], numbers: NDArray[np.int32], times: NDArray[np.int64], place: int) -> int:
-    """The number at a place, among those that came and those that were counted."""
+    """The number at a place, among those that came and those that were counted.
+
+    Sorting takes a third of the time of numpy's selection, which does badly where few numbers come very often.
+    """
     if not numbers.size:
-        return int(np.partition(came, place)[place])
+        return int(np.sort(came)[place])
     numbers, times = joined((numbers, times), counted([came]))
     return int(numbers[np.searchsorted(times.cumsum(), place, side="right")])
 

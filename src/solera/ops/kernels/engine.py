@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from solera.ops.kernels import plain
 from solera.ops.kernels.formats import FORMATS, OUTPUTS
-from solera.ops.kernels.native import Loops, kept_in
+from solera.ops.kernels.native import Given, Loops, kept_in
 from solera.ops.kernels.program import NOWHERE, UNSEEN, Code, Divergences, Ending, Ends, Inputs, Kept, Packed
 from solera.types import DType
 
@@ -34,33 +35,34 @@ def compiled() -> Loops | None:
 
 @dataclass(frozen=True, slots=True)
 class Unrolled:
-    """A program that one loop over all models can run: `name` and its own arguments."""
+    """A program that one loop over all models can run: `name`, and what it takes beside the models."""
 
     name: str
-    arguments: tuple[Any, ...]
+    given: Given
 
 
 def unrolled_form(ops: Packed, ends: Ends, *, delta: bool) -> Unrolled | None:
     """The one loop that does what the program does, if there is one."""
     codes = tuple(ops.codes)
     if not codes and ends.ending == Ending.WEIGHTED:
-        return Unrolled("add", (ends.shares,))
+        return Unrolled("add", Given((ends.shares, ends.scalars)))
     if not delta:
         return None
     if not codes and ends.ending == Ending.CHANGED and ends.scalars[3] == 0:
-        return Unrolled("changed", ())
+        return Unrolled("changed", Given((ends.scalars,)))
     trimmed = codes[:1] == (Code.KEEP,)
     if codes[int(trimmed) :] != (Code.SCALE, Code.ELECT) or (trimmed and not np.isinf(ops.high[0]).all()):
         return None
     if ops.low[-1, 0] != 0 or ends.ending not in (Ending.DISJOINT, Ending.TOTAL) or (ends.later != 1).any():
         return None
     low = ops.low[0] if trimmed else np.zeros(ops.low.shape[1], np.float32)
-    return Unrolled("elect", (low, ops.low[-2], ends.shares, ops.high[-1, 0], ends.ending == Ending.DISJOINT))
+    divide = ends.ending == Ending.DISJOINT
+    return Unrolled("elect", Given((low, ops.low[-2], ends.shares, ops.high[-1, 0], divide, ends.scalars)))
 
 
-def _write_unrolled(fast: Loops, form: Unrolled, inputs: Inputs, ends: Ends, target: NDArray[Any], dtype: DType) -> int:
+def _write_unrolled(fast: Loops, form: Unrolled, inputs: Inputs, target: NDArray[Any], dtype: DType) -> int:
     out = (target.ctypes.data, OUTPUTS[dtype], target.itemsize)
-    return fast(f"{form.name}_{inputs.models}", inputs.elements, _reading(inputs), *form.arguments, ends.scalars, *out)
+    return fast(f"{form.name}_{inputs.models}", inputs.elements, _reading(inputs), form.given, *out)
 
 
 def write(
@@ -83,7 +85,7 @@ def write(
     if fast is None:
         return plain.write(inputs, ops, ends, start, target, dtype, known)
     if unrolled is not None and inputs.models <= MOST and all(d is DType.BF16 for d in inputs.dtypes):
-        code = _write_unrolled(fast, unrolled, inputs, ends, target, dtype)
+        code = _write_unrolled(fast, unrolled, inputs, target, dtype)
         if code != 1:  # else the general loop tells what is not finite: an input, or a sum of finite ones
             return code
     out = (target.ctypes.data, OUTPUTS[dtype], target.itemsize)
@@ -133,13 +135,19 @@ def _call(name: str, inputs: Inputs, ops: Packed, start: int, *rest: Any) -> boo
     return bool(fast(name, inputs.elements, start, _reading(inputs), ops.arrays, *rest))
 
 
-def _reading(inputs: Inputs) -> tuple[Any, ...]:
-    """Where the operands are, and how their types are read."""
-    addresses = np.array([bits.ctypes.data for bits in inputs.bits], np.int64)
-    return addresses, *_forms(inputs.dtypes), inputs.delta
+_own = threading.local()
 
 
-@cache
+def _reading(inputs: Inputs) -> Given:
+    """Where the operands are, and how their types are read; good until this thread's next block."""
+    readings: dict[Any, Given] = _own.__dict__
+    key = inputs.dtypes, inputs.delta
+    if key not in readings:
+        readings[key] = Given((np.empty(len(inputs.bits), np.int64), *_forms(inputs.dtypes), inputs.delta))
+    readings[key][0][:] = [bits.ctypes.data for bits in inputs.bits]
+    return readings[key]
+
+
 def _forms(dtypes: tuple[DType, ...]) -> tuple[NDArray[Any], ...]:
     forms = [FORMATS[dtype] for dtype in dtypes]
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +38,7 @@ Aim = Bracket | Small
 SMALL = 1 << 16
 """Elements up to which selecting is quicker than counting: the tables alone have as many places."""
 
-DOUBT = 6.0
+DOUBT = 4.5
 """Half the width of a bracket, in standard deviations of a sample's rank."""
 
 
@@ -207,10 +208,22 @@ def _bucket(below: NDArray[np.int64], rank: int) -> tuple[int, int]:
     return bucket, rank - (int(below[bucket - 1]) if bucket else 0)
 
 
+_own, _NO_ROOM = threading.local(), np.empty(0, np.int32)
+
+
+def _room(shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Memory of this thread's own, used again for every block: fresh pages cost more than what is put there."""
+    wanted = math.prod(shape)
+    if getattr(_own, "room", _NO_ROOM).size < wanted:
+        _own.room = np.empty(wanted, np.int32)
+    room: NDArray[np.int32] = _own.room[:wanted].reshape(shape)
+    return room
+
+
 def _bracketed(given: tuple[Inputs, Packed, int, int, Divergences], state: Bracketed) -> bool:
     if state.lost:
         return True
-    room = np.empty((*state.counts.shape[:2], given[0].elements + SLACK), np.int32)
+    room = _room((*state.counts.shape[:2], given[0].elements + SLACK))
     filled = np.zeros(state.counts.shape[:2], np.int64)
     fine = engine.count_bracket(*given, state.ends, state.counts, state.zeros, room, filled)
     state.keep(room, filled)
@@ -220,8 +233,9 @@ def _bracketed(given: tuple[Inputs, Packed, int, int, Divergences], state: Brack
 def _doubt(came: NDArray[np.int32], bar: int, run: int) -> float:
     """Standard deviation of how many of a sample lie below a bar, from its runs."""
     n = came.size
-    whole = (came[: n // run * run] < bar).reshape(-1, run).sum(1)
-    share = min(max(float((came < bar).mean()), 1 / n), 1 - 1 / n)
+    below = came < bar
+    whole = below[: n // run * run].reshape(-1, run).sum(1)
+    share = min(max(int(np.count_nonzero(below)) / n, 1 / n), 1 - 1 / n)
     apart = float(whole.std()) * math.sqrt(n / run) if whole.size > 1 else 0.0
     return max(apart, math.sqrt(n * share * (1 - share)))
 

@@ -47,9 +47,10 @@ NONE, ONE = np.float32(0), np.float32(1)
 FRAME = """
 
 @njit(**OPTIONS)
-def {name}_{k}(n, reading, {arguments}scalars, target, target_kind, target_size):
+def {name}_{k}(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    {taken} = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -278,7 +279,7 @@ def _frame(name: str, k: int, arguments: list[str], letters: list[str], loops: s
     return FRAME.format(
         name=name,
         k=k,
-        arguments="".join(f"{row}, " for row in arguments),
+        taken=", ".join([*arguments, "scalars"]) if arguments else "(scalars,)",
         unpack=_unpacked(k, letters, arguments),
         open="\n".join(opened),
         loops=loops,

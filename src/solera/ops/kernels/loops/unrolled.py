@@ -32,9 +32,10 @@ NONE, ONE = np.float32(0), np.float32(1)
 
 
 @njit(**OPTIONS)
-def add_1(n, reading, weights, scalars, target, target_kind, target_size):
+def add_1(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    weights, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -77,9 +78,10 @@ def add_1(n, reading, weights, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def elect_1(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_1(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    low, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -127,9 +129,10 @@ def elect_1(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 
 @njit(**OPTIONS)
-def changed_1(n, reading, scalars, target, target_kind, target_size):
+def changed_1(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    (scalars,) = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -158,9 +161,10 @@ def changed_1(n, reading, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def add_2(n, reading, weights, scalars, target, target_kind, target_size):
+def add_2(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    weights, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -208,9 +212,10 @@ def add_2(n, reading, weights, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def elect_2(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_2(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    low, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -268,9 +273,10 @@ def elect_2(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 
 @njit(**OPTIONS)
-def changed_2(n, reading, scalars, target, target_kind, target_size):
+def changed_2(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    (scalars,) = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -302,9 +308,10 @@ def changed_2(n, reading, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def add_3(n, reading, weights, scalars, target, target_kind, target_size):
+def add_3(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    weights, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -357,9 +364,10 @@ def add_3(n, reading, weights, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def elect_3(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_3(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    low, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -427,9 +435,10 @@ def elect_3(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 
 @njit(**OPTIONS)
-def changed_3(n, reading, scalars, target, target_kind, target_size):
+def changed_3(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    (scalars,) = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -464,9 +473,10 @@ def changed_3(n, reading, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def add_4(n, reading, weights, scalars, target, target_kind, target_size):
+def add_4(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    weights, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -524,9 +534,10 @@ def add_4(n, reading, weights, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_4(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    low, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -604,9 +615,10 @@ def elect_4(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 
 @njit(**OPTIONS)
-def changed_4(n, reading, scalars, target, target_kind, target_size):
+def changed_4(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    (scalars,) = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -644,9 +656,10 @@ def changed_4(n, reading, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def add_5(n, reading, weights, scalars, target, target_kind, target_size):
+def add_5(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    weights, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -709,9 +722,10 @@ def add_5(n, reading, weights, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_5(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    low, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -799,9 +813,10 @@ def elect_5(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 
 @njit(**OPTIONS)
-def changed_5(n, reading, scalars, target, target_kind, target_size):
+def changed_5(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    (scalars,) = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -842,9 +857,10 @@ def changed_5(n, reading, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def add_6(n, reading, weights, scalars, target, target_kind, target_size):
+def add_6(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    weights, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -912,9 +928,10 @@ def add_6(n, reading, weights, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_6(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    low, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1012,9 +1029,10 @@ def elect_6(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 
 @njit(**OPTIONS)
-def changed_6(n, reading, scalars, target, target_kind, target_size):
+def changed_6(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    (scalars,) = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1058,9 +1076,10 @@ def changed_6(n, reading, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def add_7(n, reading, weights, scalars, target, target_kind, target_size):
+def add_7(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    weights, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1133,9 +1152,10 @@ def add_7(n, reading, weights, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_7(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    low, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1243,9 +1263,10 @@ def elect_7(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 
 @njit(**OPTIONS)
-def changed_7(n, reading, scalars, target, target_kind, target_size):
+def changed_7(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    (scalars,) = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1292,9 +1313,10 @@ def changed_7(n, reading, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def add_8(n, reading, weights, scalars, target, target_kind, target_size):
+def add_8(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    weights, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1372,9 +1394,10 @@ def add_8(n, reading, weights, scalars, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
-def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, target_kind, target_size):
+def elect_8(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    low, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
@@ -1492,9 +1515,10 @@ def elect_8(n, reading, low, weights, shares, even, divide, scalars, target, tar
 
 
 @njit(**OPTIONS)
-def changed_8(n, reading, scalars, target, target_kind, target_size):
+def changed_8(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
+    (scalars,) = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
