@@ -11,6 +11,7 @@ import argparse
 import os
 import threading
 import time
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
@@ -31,8 +32,14 @@ def work(inputs: list[tuple[int, int]], out: int, size: int, cursor: count[int])
 
 def floor(out: Path, size: int, paths: list[Path], threads: int, *, fsync: bool) -> tuple[float, float]:
     """Seconds of reading and writing, and of the fsync after it."""
-    inputs = [(os.open(path, os.O_RDONLY), path.stat().st_size) for path in paths]
-    target = os.open(out, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+    with ExitStack() as opened:
+        files = [opened.enter_context(path.open("rb", buffering=0)) for path in paths]
+        target = opened.enter_context(out.open("wb", buffering=0))
+        inputs = [(file.fileno(), path.stat().st_size) for file, path in zip(files, paths, strict=True)]
+        return _timed(inputs, target.fileno(), size, threads, fsync=fsync)
+
+
+def _timed(inputs: list[tuple[int, int]], target: int, size: int, threads: int, *, fsync: bool) -> tuple[float, float]:
     began = time.perf_counter()
     os.posix_fallocate(target, 0, size)
     cursor = count()
