@@ -182,6 +182,28 @@ def test_the_net_is_spread_again_where_another_handler_took_its_place(path: str)
             faulthandler.disable()
 
 
+AT_ONCE = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+from solera.checkpoints import net
+from solera.ops.kernels.native import linker
+linker()
+found, ready = [], threading.Barrier(8)
+def spread():
+    ready.wait()
+    found.append(net.spread())
+threads = [threading.Thread(target=spread) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert found == [True] * 8, found
+assert net.spread()
+"""
+
+
+def test_threads_that_spread_the_net_at_once_all_have_it() -> None:
+    subprocess.run([sys.executable, "-c", AT_ONCE], check=True, timeout=60)
+
+
 REPORTED = """
 import faulthandler, mmap, os, sys
 from solera.checkpoints import net

@@ -89,8 +89,8 @@ def spread() -> bool:
 
     Needs 64-bit Linux, pages of 4 KiB, and llvmlite. Libraries that report faults put in handlers of their own.
     """
-    handler = _handler()
-    with _spreading:
+    with _spreading:  # a second thread that builds the handler meanwhile would fail, and take the first one's away
+        handler = _handler()
         return handler != 0 and (_current() == handler or _install(handler))
 
 
