@@ -17,7 +17,7 @@ from solera.execute.announcing import announce
 from solera.execute.artefacts import Artefact, emitted
 from solera.execute.budget import spent, under_budget
 from solera.execute.engine import Engine
-from solera.execute.job import Backend, Job, Listener, Progress
+from solera.execute.job import Backend, Job, Listener, Piece, Progress
 from solera.execute.journal import Journal, Past
 from solera.execute.local import Threads
 from solera.execute.places import Place, Record
@@ -25,6 +25,9 @@ from solera.execute.sweeping import sweep
 from solera.plan.cost import Shape
 from solera.plan.tasks import Plan
 from solera.types import Event
+
+LONG = 32
+"""A piece of more than one in so many of all elements is not left for the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +134,19 @@ def _sweep_all(job: Job, listener: Listener) -> int:
     return resumed
 
 
+def _in_turn(plan: Plan) -> list[Piece]:
+    """All pieces as they lie in the files; but first those that would keep one worker busy when the others are done."""
+    pieces = [(i, j) for i, tensor in enumerate(plan.outputs) for j in range(len(tensor.parts))]
+    most = sum(tensor.numel for tensor in plan.outputs) / LONG
+    return sorted(pieces, key=lambda piece: plan.outputs[piece[0]].parts[piece[1]].expr.numel <= most)
+
+
 def _write_all(job: Job, listener: Listener, resumed: int) -> Outcome:
     total = sum(t.numel * t.dtype.itemsize for t in job.plan.outputs)
     progress = Progress(listener, total, "write")
-    pieces = [(i, j) for i, tensor in enumerate(job.plan.outputs) for j in range(len(tensor.parts))]
-    announce(job.engine.reader, job.plan, (part.expr for tensor in job.plan.outputs for part in tensor.parts))
-    done = [row for rows in job.backend.rows(job, pieces, progress) for row in rows]
+    pieces = _in_turn(job.plan)
+    announce(job.engine.reader, job.plan, (job.plan.outputs[i].parts[j].expr for i, j in pieces))
+    done = sorted(row for rows in job.backend.rows(job, pieces, progress) for row in rows)
     digests: dict[str, list[tuple[int, str]]] = {t.name: [] for t in job.plan.outputs}
     for (i, _, _), nbytes, digest, _ in done:
         digests[job.plan.outputs[i].name].append((nbytes, digest))
