@@ -1,4 +1,4 @@
-"""Ranges of files of this machine as memory: their bytes where the system holds them, without a copy."""
+"""Files of this machine as memory: their bytes where the system holds them, without a copy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from solera.checkpoints import net
 
 LEAST = 1 << 18
-"""Bytes of the smallest view: to copy fewer costs less than to map them."""
+"""Bytes of the smallest file that is mapped, and of the smallest part: to copy fewer costs less."""
 
 AROUND = 1 << 21
 """Where a file lies in large pieces in memory, the system maps the whole of a piece, up to this many bytes."""
@@ -29,26 +29,27 @@ _POPULATE_READ, _DONT_NEED = 22, 4
 
 @dataclass(slots=True, eq=False)
 class View:
-    """A range of a file, read-only, of which a part is shown at a time: only pages near it are in the process's memory.
+    """A file, read-only, of which a part is shown at a time: only pages near it are in the process's memory.
 
     All of them leave it, and the net, with the last array that shows them. `low`, `high`: where they are.
     """
 
     path: str
-    offset: int
     data: NDArray[np.uint8]
     place: int
     low: int = 0
     high: int = 0
 
     def show(self, start: int, stop: int, keep: int = 0) -> NDArray[np.uint8] | None:
-        """Bytes [start, stop) of the range; None where they cannot be read.
+        """Bytes [start, stop) of the file; None where not all can be read, or they do not begin where elements may.
 
         What was shown before leaves the process's memory, unless all of it is at most `keep` bytes.
 
         Cost: what the system does not hold yet is read from the disk now; else some 0.05 ms per MiB. Pages that leave
         stop the process's other threads for as long again, however many they are.
         """
+        if start % ALIGNED or stop > self.data.size:
+            return None
         if start < self.low or stop - self.low > keep:
             self._release()
             self.low = self.high = start
@@ -63,7 +64,7 @@ class View:
             return
         first = self.data.ctypes.data
         begin, end = (first + self.low) // AROUND * AROUND, -(-(first + self.high) // AROUND) * AROUND
-        _advised(max(begin, first // net.PAGE * net.PAGE), min(end, first + self.data.size), _DONT_NEED)
+        _advised(max(begin, first), min(end, first + self.data.size), _DONT_NEED)
 
     @property
     def lost(self) -> bool:
@@ -71,21 +72,20 @@ class View:
         return net.missed(self.place)
 
 
-def view(path: str, descriptor: int, offset: int, nbytes: int) -> View | None:
-    """Bytes [offset, offset + nbytes) of an open file, nothing shown yet; None where a copy must do."""
-    if nbytes < LEAST or offset % ALIGNED or not net.spread():
+def view(path: str, descriptor: int, nbytes: int) -> View | None:
+    """An open file of so many bytes, nothing shown yet; None where a copy must do."""
+    if nbytes < LEAST or not net.spread():
         return None
-    first = offset // net.PAGE * net.PAGE
     try:
-        pages = mmap.mmap(descriptor, offset + nbytes - first, prot=mmap.PROT_READ, offset=first)
-    except (OSError, ValueError):  # a range that is not all there, or no room for one more
+        pages = mmap.mmap(descriptor, nbytes, prot=mmap.PROT_READ)
+    except (OSError, ValueError):  # a file that is not all there, or no room for one more
         return None
     data = np.frombuffer(pages, np.uint8)
     place = net.enter(data.ctypes.data, data.ctypes.data + data.size)
     if place is None:
         return None
     weakref.finalize(data, net.leave, place)
-    return View(path, offset, data[offset - first :], place)
+    return View(path, data, place)
 
 
 def _advised(begin: int, end: int, what: int) -> bool:

@@ -38,6 +38,8 @@ _free = list(range(ROOM))
 """Taken and given back in one step each, without a lock: a collection of garbage may call `leave` inside `enter`."""
 _before, _default = np.zeros(_ACTION_BYTES, np.uint8), np.zeros(_ACTION_BYTES, np.uint8)
 """The action that was there before, and the system's own, which ends the process."""
+_misses = np.zeros(1, np.int64)
+"""Pages missed, of all ranges that ever were."""
 _strange = np.zeros(1, np.int64)
 """Signals for ranges of others: after the first it is the system's turn, as handlers hand back to one another."""
 
@@ -69,6 +71,7 @@ replace:
   %page = inttoptr i64 %first to ptr
   %made = call ptr @mmap(ptr %page, i64 {page}, i32 1, i32 50, i32 -1, i64 0)
   %old = atomicrmw add ptr %count_at, i64 1 seq_cst
+  %all_old = atomicrmw add ptr inttoptr (i64 {misses} to ptr), i64 1 seq_cst
   %failed = icmp eq ptr %made, inttoptr (i64 -1 to ptr)
   br i1 %failed, label %strange, label %done
 strange:
@@ -117,7 +120,7 @@ def _compiled() -> int:
 
     text = _HANDLER.format(
         address_at=_ADDRESS_AT, words=_ranges.size, ranges=_ranges.ctypes.data, before=_before.ctypes.data,
-        default=_default.ctypes.data, strange=_strange.ctypes.data, first=-PAGE, page=PAGE,
+        default=_default.ctypes.data, strange=_strange.ctypes.data, misses=_misses.ctypes.data, first=-PAGE, page=PAGE,
     )  # fmt: skip
     builder = binding.JITLibraryBuilder().add_current_process().add_ir(text).export_symbol("solera_net")
     _kept.append(library := builder.link(linker(), "net"))
@@ -160,6 +163,11 @@ def leave(place: int) -> None:
     """No longer mind a range."""
     _ranges[place] = 0
     _free.append(place)
+
+
+def ever_missed() -> bool:
+    """Whether a page of any range could ever not be read: most processes never ask further."""
+    return bool(_misses[0])
 
 
 def missed(place: int) -> bool:

@@ -146,8 +146,8 @@ class FileReader:
         self._count(out.size)
         return out
 
-    def view(self, path: str, offset: int, nbytes: int) -> View | None:
-        """A range of a file of this machine where the system holds it, to be shown part by part; None where it is not.
+    def view(self, path: str) -> View | None:
+        """A file of this machine where the system holds it, to be shown part by part; None where a copy must do.
 
         Ask whether it is `lost` once a part has been used.
 
@@ -161,13 +161,13 @@ class FileReader:
         self._check_unchanged(path)
         descriptor, kept = self._descriptor(path)
         try:
-            return mapped.view(path, descriptor, offset, nbytes)
+            return mapped.view(path, descriptor, self.size(path))
         finally:
             if not kept:
                 os.close(descriptor)
 
     def show(self, view: View, start: int, stop: int, keep: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
-        """Bytes [start, stop) of a view, without a copy, as `View.show`; None: read them.
+        """Bytes [start, stop) of a file, without a copy, as `View.show`; None: read them.
 
         Raises:
             SourceChanged, NotFound, CheckpointError: as `pread`.

@@ -34,6 +34,9 @@ from solera.types import DType, Grain, Scope
 
 Block = NDArray[np.uint8]
 
+AT_ONCE = 4
+"""Blocks of held operands that a summary takes at once: nothing of them is written, and turns of Python are saved."""
+
 
 @dataclass(frozen=True, eq=False)
 class FusedLeaf:
@@ -120,7 +123,8 @@ class FusedRun:
         """Fold the whole leaf into the state of one step's summary."""
         found, pass_ = self.finish(step), self.pass_of(step)
         masks = self._noting(pass_.chosen(state, found, self.leaf.facts))
-        for start, stop in units(self.leaf.task, 0, self.leaf.task.numel, self.engine.block):
+        block = self.engine.block * (AT_ONCE if self.held else 1)
+        for start, stop in units(self.leaf.task, 0, self.leaf.task.numel, block):
             base, blocks = self._blocks(start, stop)
             bad = pass_.add(state, base, blocks, self.leaf.dtypes, found, start, self.leaf.facts, masks, self.known)
             self.engine.windows.check(self.spans)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from solera.checkpoints import net
 from solera.checkpoints.contract import ByteReader
 from solera.checkpoints.mapped import LEAST, View
 from solera.checkpoints.reader import FileReader
@@ -44,8 +45,9 @@ class Windows:
             CorruptFile, SourceChanged, CheckpointError: as `ByteReader.pread`.
         """
         if isinstance(self.reader, FileReader) and stop - start >= LEAST:
-            view = self._view(self.reader, slot, span)
-            shown = None if view is None else self.reader.show(view, start, stop, self.room // len(self._views))
+            view, at = self._view(self.reader, slot, span.path), span.offset
+            keep = self.room // max(len(self._views), 1)
+            shown = None if view is None else self.reader.show(view, at + start, at + stop, keep)
             if shown is not None:
                 return shown
         return self.reader.pread(span.path, span.offset + start, stop - start, self.buffers.at(slot, stop - start))
@@ -61,14 +63,14 @@ class Windows:
             return self.reader.gather(span.path, offsets, nbytes)
         return np.concatenate([self.reader.pread(span.path, offset, nbytes) for offset in offsets])
 
-    def _view(self, reader: FileReader, slot: int, span: Span) -> View | None:
-        """The view of a span: the slot's own, where that is the last one."""
+    def _view(self, reader: FileReader, slot: int, path: str) -> View | None:
+        """The view of a file: the slot's own, where that is the last one."""
         kept = self._views.get(slot)
-        if kept is not None and (kept.path, kept.offset, kept.data.size) == (span.path, span.offset, span.nbytes):
+        if kept is not None and kept.path == path:
             return kept
         del kept
         self._views.pop(slot, None)
-        made = reader.view(span.path, span.offset, span.nbytes)
+        made = reader.view(path)
         if made is not None:
             self._views[slot] = made
         return made
@@ -79,7 +81,7 @@ class Windows:
         Raises:
             CorruptFile, SourceChanged, CheckpointError: a mapped page could not be read; what was made is of no use.
         """
-        if not any(view.lost for view in self._views.values()):
+        if not net.ever_missed() or not any(view.lost for view in self._views.values()):
             return
         for span in spans:
             self.reader.pread(span.path, span.offset + span.nbytes - 1, 1)

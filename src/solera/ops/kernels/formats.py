@@ -61,6 +61,8 @@ FORMATS = {
 }
 """What can be read."""
 
+_STORED = {dtype: np.dtype(form.storage) for dtype, form in FORMATS.items()}
+
 OUTPUTS = {DType.F32: 0, DType.BF16: 1, DType.F16: 2}
 """What can be written, with the code that the loops know it by."""
 
@@ -74,8 +76,8 @@ def raw(block: NDArray[np.generic], dtype: DType) -> Raw:
         >>> raw(np.array([0x3F80], np.uint16), DType.BF16)
         array([16256], dtype=int16)
     """
-    storage = np.dtype(FORMATS[dtype].storage)
-    flat = np.ascontiguousarray(block).reshape(-1).view(storage)
+    line = block.ndim == 1 and block.flags.c_contiguous
+    flat = (block if line else np.ascontiguousarray(block).reshape(-1)).view(_STORED[dtype])
     aligned: Raw = flat if flat.flags.aligned else flat.copy()
     return aligned
 
