@@ -48,8 +48,8 @@ def unrolled_form(ops: Packed, ends: Ends, *, delta: bool) -> Unrolled | None:
         return Unrolled("add", Given((ends.shares, ends.scalars)))
     if not delta:
         return None
-    if not codes and ends.ending == Ending.CHANGED and ends.scalars[3] == 0:
-        return Unrolled("changed", Given((ends.scalars,)))
+    if not codes and ends.ending == Ending.CHANGED:
+        return Unrolled("changed", Given((ends.shares, bool(ends.scalars[3] != 0), ends.scalars)))
     trimmed = codes[:1] == (Code.KEEP,)
     if codes[int(trimmed) :] != (Code.SCALE, Code.ELECT) or (trimmed and not np.isinf(ops.high[0]).all()):
         return None

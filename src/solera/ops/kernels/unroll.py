@@ -248,9 +248,11 @@ def _changed(k: int) -> str:
     values += [f"top = highest(top, bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
     values += [f"a{i} = ONE if abs(t{i}) > small else NONE" for i in range(k)]
     values += [f"sharing = {' + '.join(f'a{i}' for i in range(k))}"]
-    values += [f"v = {' + '.join(f't{i} * a{i}' for i in range(k))}"]
-    result = "v / (sharing if sharing > 1 else ONE) * factor"
-    return _frame("changed", k, [], [], _branches([(None, _loop(True, values, result))]))
+    values += [f"c{i} = t{i} * a{i}" for i in range(k)]
+    larger = [*values, *[f"c{i} = c{i} * f{i} if sharing == 1 else c{i}" for i in range(k)]]
+    total, result = f"v = {' + '.join(f'c{i}' for i in range(k))}", "v / (sharing if sharing > 1 else ONE) * factor"
+    loops = [("boost", _loop(True, [*larger, total], result)), (None, _loop(True, [*values, total], result))]
+    return _frame("changed", k, ["factors", "boost"], ["f"], _branches(loops))
 
 
 def _value(i: int, base: bool) -> str:

@@ -14,6 +14,9 @@ from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, pointer_2u, point
 from solera.ops.kernels.loops.sifting import bracketed, count_changes, plain_changes
 from solera.ops.kernels.loops.steps import models_of, prepare, tile_of, variance, votes
 
+NOBODY = np.int32(0)
+"""Counts of a tile begin here: of 32 bits, as its numbers are, so that vectors keep their lanes."""
+
 
 @njit(**OPTIONS)
 def derived(T, m, of, row, at, known, one, two):
@@ -147,6 +150,7 @@ def count_inside(n, start, reading, program, of, known, rows, buckets, tables):
 @njit(**OPTIONS)
 def ballot(n, start, reading, program, by_count, found):
     """Count entries that elect plus and minus; returns whether all input is finite."""
+    wide()
     models, tile = models_of(reading), tile_of(program[6])
     fine = True
     own, T, base, one, two = workspace(models, tile)
@@ -156,10 +160,10 @@ def ballot(n, start, reading, program, by_count, found):
             fine = False
             break
         votes(T, m, by_count, one)
-        plus, minus = 0, 0
+        plus, minus = NOBODY, NOBODY
         for i in range(m):
-            plus += 1 if one[i] > 0 else 0
-            minus += 1 if one[i] < 0 else 0
+            plus = np.int32(plus + np.int32(one[i] > 0))
+            minus = np.int32(minus + np.int32(one[i] < 0))
         found[0] += plus
         found[1] += minus
     release(own)
@@ -169,6 +173,7 @@ def ballot(n, start, reading, program, by_count, found):
 @njit(**OPTIONS)
 def changed(n, start, reading, program, epsilon, found):
     """Count entries that each model changed with others (row 0 of `found`) and alone (row 1)."""
+    wide()
     models, tile = models_of(reading), tile_of(program[6])
     fine = True
     own, T, base, one, two = workspace(models, tile)
@@ -185,11 +190,11 @@ def changed(n, start, reading, program, epsilon, found):
                 one[i] = one[i] + (np.float32(1) if abs(row[i]) > epsilon else np.float32(0))
         for k in range(models):
             row = T[k, :m]
-            shared, unique = 0, 0
+            shared, unique = NOBODY, NOBODY
             for i in range(m):
                 mine = abs(row[i]) > epsilon
-                shared += 1 if mine & (one[i] > 1) else 0
-                unique += 1 if mine & (one[i] == 1) else 0
+                shared = np.int32(shared + np.int32(mine & (one[i] > 1)))
+                unique = np.int32(unique + np.int32(mine & (one[i] == 1)))
             found[0, k] += shared
             found[1, k] += unique
     release(own)

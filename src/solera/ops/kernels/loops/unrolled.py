@@ -132,11 +132,11 @@ def elect_1(n, reading, given, target, target_kind, target_size):
 def changed_1(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    (scalars,) = given
+    factors, boost, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
-
+    f0 = factors[0]
     verdict = 0
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
@@ -145,14 +145,27 @@ def changed_1(n, reading, given, target, target_kind, target_size):
             return 1
         x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
         top = np.int32(0)
-        for i in range(m):
-            base = row[i]
-            t0 = (of_brain(x0[i]) - base)
-            top = highest(top, bits_of(t0), INFINITE)
-            a0 = ONE if abs(t0) > small else NONE
-            sharing = a0
-            v = t0 * a0
-            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if boost:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                top = highest(top, bits_of(t0), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                sharing = a0
+                c0 = t0 * a0
+                c0 = c0 * f0 if sharing == 1 else c0
+                v = c0
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                top = highest(top, bits_of(t0), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                sharing = a0
+                c0 = t0 * a0
+                v = c0
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -276,11 +289,11 @@ def elect_2(n, reading, given, target, target_kind, target_size):
 def changed_2(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    (scalars,) = given
+    factors, boost, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
-
+    f0, f1 = factors[0], factors[1]
     verdict = 0
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
@@ -290,16 +303,34 @@ def changed_2(n, reading, given, target, target_kind, target_size):
         x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
         x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
         top = np.int32(0)
-        for i in range(m):
-            base = row[i]
-            t0 = (of_brain(x0[i]) - base)
-            t1 = (of_brain(x1[i]) - base)
-            top = highest(top, bits_of(t0 + t1), INFINITE)
-            a0 = ONE if abs(t0) > small else NONE
-            a1 = ONE if abs(t1) > small else NONE
-            sharing = a0 + a1
-            v = t0 * a0 + t1 * a1
-            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if boost:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                top = highest(top, bits_of(t0 + t1), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                sharing = a0 + a1
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c0 = c0 * f0 if sharing == 1 else c0
+                c1 = c1 * f1 if sharing == 1 else c1
+                v = c0 + c1
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                top = highest(top, bits_of(t0 + t1), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                sharing = a0 + a1
+                c0 = t0 * a0
+                c1 = t1 * a1
+                v = c0 + c1
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -438,11 +469,11 @@ def elect_3(n, reading, given, target, target_kind, target_size):
 def changed_3(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    (scalars,) = given
+    factors, boost, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
-
+    f0, f1, f2 = factors[0], factors[1], factors[2]
     verdict = 0
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
@@ -453,18 +484,41 @@ def changed_3(n, reading, given, target, target_kind, target_size):
         x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
         x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
         top = np.int32(0)
-        for i in range(m):
-            base = row[i]
-            t0 = (of_brain(x0[i]) - base)
-            t1 = (of_brain(x1[i]) - base)
-            t2 = (of_brain(x2[i]) - base)
-            top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
-            a0 = ONE if abs(t0) > small else NONE
-            a1 = ONE if abs(t1) > small else NONE
-            a2 = ONE if abs(t2) > small else NONE
-            sharing = a0 + a1 + a2
-            v = t0 * a0 + t1 * a1 + t2 * a2
-            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if boost:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                sharing = a0 + a1 + a2
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                c0 = c0 * f0 if sharing == 1 else c0
+                c1 = c1 * f1 if sharing == 1 else c1
+                c2 = c2 * f2 if sharing == 1 else c2
+                v = c0 + c1 + c2
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                sharing = a0 + a1 + a2
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                v = c0 + c1 + c2
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -618,11 +672,11 @@ def elect_4(n, reading, given, target, target_kind, target_size):
 def changed_4(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    (scalars,) = given
+    factors, boost, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
-
+    f0, f1, f2, f3 = factors[0], factors[1], factors[2], factors[3]
     verdict = 0
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
@@ -634,20 +688,48 @@ def changed_4(n, reading, given, target, target_kind, target_size):
         x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
         x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
         top = np.int32(0)
-        for i in range(m):
-            base = row[i]
-            t0 = (of_brain(x0[i]) - base)
-            t1 = (of_brain(x1[i]) - base)
-            t2 = (of_brain(x2[i]) - base)
-            t3 = (of_brain(x3[i]) - base)
-            top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
-            a0 = ONE if abs(t0) > small else NONE
-            a1 = ONE if abs(t1) > small else NONE
-            a2 = ONE if abs(t2) > small else NONE
-            a3 = ONE if abs(t3) > small else NONE
-            sharing = a0 + a1 + a2 + a3
-            v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3
-            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if boost:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                a3 = ONE if abs(t3) > small else NONE
+                sharing = a0 + a1 + a2 + a3
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                c3 = t3 * a3
+                c0 = c0 * f0 if sharing == 1 else c0
+                c1 = c1 * f1 if sharing == 1 else c1
+                c2 = c2 * f2 if sharing == 1 else c2
+                c3 = c3 * f3 if sharing == 1 else c3
+                v = c0 + c1 + c2 + c3
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                a3 = ONE if abs(t3) > small else NONE
+                sharing = a0 + a1 + a2 + a3
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                c3 = t3 * a3
+                v = c0 + c1 + c2 + c3
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -816,11 +898,11 @@ def elect_5(n, reading, given, target, target_kind, target_size):
 def changed_5(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    (scalars,) = given
+    factors, boost, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
-
+    f0, f1, f2, f3, f4 = factors[0], factors[1], factors[2], factors[3], factors[4]
     verdict = 0
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
@@ -833,22 +915,55 @@ def changed_5(n, reading, given, target, target_kind, target_size):
         x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
         x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
         top = np.int32(0)
-        for i in range(m):
-            base = row[i]
-            t0 = (of_brain(x0[i]) - base)
-            t1 = (of_brain(x1[i]) - base)
-            t2 = (of_brain(x2[i]) - base)
-            t3 = (of_brain(x3[i]) - base)
-            t4 = (of_brain(x4[i]) - base)
-            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
-            a0 = ONE if abs(t0) > small else NONE
-            a1 = ONE if abs(t1) > small else NONE
-            a2 = ONE if abs(t2) > small else NONE
-            a3 = ONE if abs(t3) > small else NONE
-            a4 = ONE if abs(t4) > small else NONE
-            sharing = a0 + a1 + a2 + a3 + a4
-            v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4
-            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if boost:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                a3 = ONE if abs(t3) > small else NONE
+                a4 = ONE if abs(t4) > small else NONE
+                sharing = a0 + a1 + a2 + a3 + a4
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                c3 = t3 * a3
+                c4 = t4 * a4
+                c0 = c0 * f0 if sharing == 1 else c0
+                c1 = c1 * f1 if sharing == 1 else c1
+                c2 = c2 * f2 if sharing == 1 else c2
+                c3 = c3 * f3 if sharing == 1 else c3
+                c4 = c4 * f4 if sharing == 1 else c4
+                v = c0 + c1 + c2 + c3 + c4
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                a3 = ONE if abs(t3) > small else NONE
+                a4 = ONE if abs(t4) > small else NONE
+                sharing = a0 + a1 + a2 + a3 + a4
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                c3 = t3 * a3
+                c4 = t4 * a4
+                v = c0 + c1 + c2 + c3 + c4
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -1032,11 +1147,11 @@ def elect_6(n, reading, given, target, target_kind, target_size):
 def changed_6(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    (scalars,) = given
+    factors, boost, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
-
+    f0, f1, f2, f3, f4, f5 = factors[0], factors[1], factors[2], factors[3], factors[4], factors[5]
     verdict = 0
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
@@ -1050,24 +1165,62 @@ def changed_6(n, reading, given, target, target_kind, target_size):
         x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
         x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
         top = np.int32(0)
-        for i in range(m):
-            base = row[i]
-            t0 = (of_brain(x0[i]) - base)
-            t1 = (of_brain(x1[i]) - base)
-            t2 = (of_brain(x2[i]) - base)
-            t3 = (of_brain(x3[i]) - base)
-            t4 = (of_brain(x4[i]) - base)
-            t5 = (of_brain(x5[i]) - base)
-            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
-            a0 = ONE if abs(t0) > small else NONE
-            a1 = ONE if abs(t1) > small else NONE
-            a2 = ONE if abs(t2) > small else NONE
-            a3 = ONE if abs(t3) > small else NONE
-            a4 = ONE if abs(t4) > small else NONE
-            a5 = ONE if abs(t5) > small else NONE
-            sharing = a0 + a1 + a2 + a3 + a4 + a5
-            v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4 + t5 * a5
-            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if boost:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                a3 = ONE if abs(t3) > small else NONE
+                a4 = ONE if abs(t4) > small else NONE
+                a5 = ONE if abs(t5) > small else NONE
+                sharing = a0 + a1 + a2 + a3 + a4 + a5
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                c3 = t3 * a3
+                c4 = t4 * a4
+                c5 = t5 * a5
+                c0 = c0 * f0 if sharing == 1 else c0
+                c1 = c1 * f1 if sharing == 1 else c1
+                c2 = c2 * f2 if sharing == 1 else c2
+                c3 = c3 * f3 if sharing == 1 else c3
+                c4 = c4 * f4 if sharing == 1 else c4
+                c5 = c5 * f5 if sharing == 1 else c5
+                v = c0 + c1 + c2 + c3 + c4 + c5
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                a3 = ONE if abs(t3) > small else NONE
+                a4 = ONE if abs(t4) > small else NONE
+                a5 = ONE if abs(t5) > small else NONE
+                sharing = a0 + a1 + a2 + a3 + a4 + a5
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                c3 = t3 * a3
+                c4 = t4 * a4
+                c5 = t5 * a5
+                v = c0 + c1 + c2 + c3 + c4 + c5
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -1266,11 +1419,11 @@ def elect_7(n, reading, given, target, target_kind, target_size):
 def changed_7(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    (scalars,) = given
+    factors, boost, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
-
+    f0, f1, f2, f3, f4, f5, f6 = factors[0], factors[1], factors[2], factors[3], factors[4], factors[5], factors[6]
     verdict = 0
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
@@ -1285,26 +1438,69 @@ def changed_7(n, reading, given, target, target_kind, target_size):
         x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
         x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
         top = np.int32(0)
-        for i in range(m):
-            base = row[i]
-            t0 = (of_brain(x0[i]) - base)
-            t1 = (of_brain(x1[i]) - base)
-            t2 = (of_brain(x2[i]) - base)
-            t3 = (of_brain(x3[i]) - base)
-            t4 = (of_brain(x4[i]) - base)
-            t5 = (of_brain(x5[i]) - base)
-            t6 = (of_brain(x6[i]) - base)
-            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
-            a0 = ONE if abs(t0) > small else NONE
-            a1 = ONE if abs(t1) > small else NONE
-            a2 = ONE if abs(t2) > small else NONE
-            a3 = ONE if abs(t3) > small else NONE
-            a4 = ONE if abs(t4) > small else NONE
-            a5 = ONE if abs(t5) > small else NONE
-            a6 = ONE if abs(t6) > small else NONE
-            sharing = a0 + a1 + a2 + a3 + a4 + a5 + a6
-            v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4 + t5 * a5 + t6 * a6
-            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if boost:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                a3 = ONE if abs(t3) > small else NONE
+                a4 = ONE if abs(t4) > small else NONE
+                a5 = ONE if abs(t5) > small else NONE
+                a6 = ONE if abs(t6) > small else NONE
+                sharing = a0 + a1 + a2 + a3 + a4 + a5 + a6
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                c3 = t3 * a3
+                c4 = t4 * a4
+                c5 = t5 * a5
+                c6 = t6 * a6
+                c0 = c0 * f0 if sharing == 1 else c0
+                c1 = c1 * f1 if sharing == 1 else c1
+                c2 = c2 * f2 if sharing == 1 else c2
+                c3 = c3 * f3 if sharing == 1 else c3
+                c4 = c4 * f4 if sharing == 1 else c4
+                c5 = c5 * f5 if sharing == 1 else c5
+                c6 = c6 * f6 if sharing == 1 else c6
+                v = c0 + c1 + c2 + c3 + c4 + c5 + c6
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                a3 = ONE if abs(t3) > small else NONE
+                a4 = ONE if abs(t4) > small else NONE
+                a5 = ONE if abs(t5) > small else NONE
+                a6 = ONE if abs(t6) > small else NONE
+                sharing = a0 + a1 + a2 + a3 + a4 + a5 + a6
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                c3 = t3 * a3
+                c4 = t4 * a4
+                c5 = t5 * a5
+                c6 = t6 * a6
+                v = c0 + c1 + c2 + c3 + c4 + c5 + c6
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -1518,11 +1714,11 @@ def elect_8(n, reading, given, target, target_kind, target_size):
 def changed_8(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    (scalars,) = given
+    factors, boost, scalars = given
     tile = carray(pointer_f(stacked()), (TILE,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
-
+    f0, f1, f2, f3, f4, f5, f6, f7 = factors[0], factors[1], factors[2], factors[3], factors[4], factors[5], factors[6], factors[7]
     verdict = 0
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
@@ -1538,28 +1734,76 @@ def changed_8(n, reading, given, target, target_kind, target_size):
         x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
         x7 = carray(pointer_2(addresses[first + 7] + 2 * at), (m,))
         top = np.int32(0)
-        for i in range(m):
-            base = row[i]
-            t0 = (of_brain(x0[i]) - base)
-            t1 = (of_brain(x1[i]) - base)
-            t2 = (of_brain(x2[i]) - base)
-            t3 = (of_brain(x3[i]) - base)
-            t4 = (of_brain(x4[i]) - base)
-            t5 = (of_brain(x5[i]) - base)
-            t6 = (of_brain(x6[i]) - base)
-            t7 = (of_brain(x7[i]) - base)
-            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
-            a0 = ONE if abs(t0) > small else NONE
-            a1 = ONE if abs(t1) > small else NONE
-            a2 = ONE if abs(t2) > small else NONE
-            a3 = ONE if abs(t3) > small else NONE
-            a4 = ONE if abs(t4) > small else NONE
-            a5 = ONE if abs(t5) > small else NONE
-            a6 = ONE if abs(t6) > small else NONE
-            a7 = ONE if abs(t7) > small else NONE
-            sharing = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
-            v = t0 * a0 + t1 * a1 + t2 * a2 + t3 * a3 + t4 * a4 + t5 * a5 + t6 * a6 + t7 * a7
-            row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        if boost:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                t7 = (of_brain(x7[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                a3 = ONE if abs(t3) > small else NONE
+                a4 = ONE if abs(t4) > small else NONE
+                a5 = ONE if abs(t5) > small else NONE
+                a6 = ONE if abs(t6) > small else NONE
+                a7 = ONE if abs(t7) > small else NONE
+                sharing = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                c3 = t3 * a3
+                c4 = t4 * a4
+                c5 = t5 * a5
+                c6 = t6 * a6
+                c7 = t7 * a7
+                c0 = c0 * f0 if sharing == 1 else c0
+                c1 = c1 * f1 if sharing == 1 else c1
+                c2 = c2 * f2 if sharing == 1 else c2
+                c3 = c3 * f3 if sharing == 1 else c3
+                c4 = c4 * f4 if sharing == 1 else c4
+                c5 = c5 * f5 if sharing == 1 else c5
+                c6 = c6 * f6 if sharing == 1 else c6
+                c7 = c7 * f7 if sharing == 1 else c7
+                v = c0 + c1 + c2 + c3 + c4 + c5 + c6 + c7
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                t7 = (of_brain(x7[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
+                a0 = ONE if abs(t0) > small else NONE
+                a1 = ONE if abs(t1) > small else NONE
+                a2 = ONE if abs(t2) > small else NONE
+                a3 = ONE if abs(t3) > small else NONE
+                a4 = ONE if abs(t4) > small else NONE
+                a5 = ONE if abs(t5) > small else NONE
+                a6 = ONE if abs(t6) > small else NONE
+                a7 = ONE if abs(t7) > small else NONE
+                sharing = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
+                c0 = t0 * a0
+                c1 = t1 * a1
+                c2 = t2 * a2
+                c3 = t3 * a3
+                c4 = t4 * a4
+                c5 = t5 * a5
+                c6 = t6 * a6
+                c7 = t7 * a7
+                v = c0 + c1 + c2 + c3 + c4 + c5 + c6 + c7
+                row[i] = base + v / (sharing if sharing > 1 else ONE) * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):

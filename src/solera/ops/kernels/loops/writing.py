@@ -20,6 +20,7 @@ from solera.ops.kernels.loops.tails import add_tail, elect_tail, weigh_tail
 @njit(**OPTIONS)
 def total(T, n, out):
     """Sum over models, left to right."""
+    wide()
     for k in range(T.shape[0]):
         row = T[k, :n]
         if k == 0:
@@ -33,6 +34,7 @@ def total(T, n, out):
 @njit(**OPTIONS)
 def weighted_total(T, n, factors, out):
     """Sum of factor times operand, left to right."""
+    wide()
     for k in range(T.shape[0]):
         row, factor = T[k, :n], factors[k]
         if k == 0:
@@ -46,6 +48,7 @@ def weighted_total(T, n, factors, out):
 @njit(**OPTIONS)
 def disjoint(T, n, shares, later, small, instead, out, divisor):
     """Sum of what is not 0 over the sum of its shares."""
+    wide()
     for k in range(T.shape[0]):
         row, share, factor = T[k, :n], shares[k], later[k]
         none = np.float32(0) * share
@@ -64,6 +67,7 @@ def disjoint(T, n, shares, later, small, instead, out, divisor):
 @njit(**OPTIONS)
 def average_changed(T, n, epsilon, factors, boost, out, sharing):
     """Average over the models that changed an entry."""
+    wide()
     for i in range(n):
         sharing[i] = np.float32(0)
     for k in range(T.shape[0]):
@@ -84,6 +88,7 @@ def average_changed(T, n, epsilon, factors, boost, out, sharing):
 @njit(**OPTIONS)
 def swap_near(base, x, t, out):
     """Interpolate from the base by closeness."""
+    wide()
     for i in range(out.shape[0]):
         size = abs(base[i] - x[i])
         size = max(np.float32(1e-06), size)
@@ -95,6 +100,7 @@ def swap_near(base, x, t, out):
 @njit(**OPTIONS)
 def weighted_rows(T, n, at, row, factors, out):
     """Sum of factor times operand, left to right; every row of the block has its own factors, model by model."""
+    wide()
     models = T.shape[0]
     for begin in range(0, n, row):
         place = (at + begin) // row * models
@@ -133,6 +139,7 @@ def reduce(T, m, at, ends, row, known, result, spare):
 @njit(**OPTIONS)
 def finish(result, ends, base, delta):
     """Divide, multiply, add the base."""
+    wide()
     divisor, factor = ends[3][0], ends[3][1]
     if divisor != 1:
         for i in range(result.shape[0]):
