@@ -46,10 +46,15 @@ def unrolled_form(ops: Packed, ends: Ends, *, delta: bool) -> Unrolled | None:
     codes = tuple(ops.codes)
     if not codes and ends.ending == Ending.WEIGHTED:
         return Unrolled("add", Given((ends.shares, ends.scalars)))
-    if not delta:
-        return None
+    return _form_of_changes(codes, ops, ends) if delta else None
+
+
+def _form_of_changes(codes: tuple[int, ...], ops: Packed, ends: Ends) -> Unrolled | None:
+    """The same for models less a base."""
     if not codes and ends.ending == Ending.CHANGED:
         return Unrolled("changed", Given((ends.shares, bool(ends.scalars[3] != 0), ends.scalars)))
+    if codes == (Code.KEEP,) and ends.ending == Ending.WEIGHTED:
+        return Unrolled("band", Given((ops.low[0], ops.high[0], ends.shares, ends.scalars)))
     trimmed = codes[:1] == (Code.KEEP,)
     if codes[int(trimmed) :] != (Code.SCALE, Code.ELECT) or (trimmed and not np.isinf(ops.high[0]).all()):
         return None

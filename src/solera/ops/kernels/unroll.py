@@ -128,7 +128,7 @@ def source() -> str:
     """The text of `unrolled.py`."""
     parts = [HEAD]
     for k in range(1, MOST + 1):
-        parts += [_add(k), _elect(k), _changed(k)]
+        parts += [_add(k), _band(k), _elect(k), _changed(k)]
     return "".join(parts)
 
 
@@ -219,6 +219,16 @@ def _add(k: int) -> str:
         result = f"{'(v / divisor)' if divided else 'v'} * factor"
         loops.append((test, _loop(base, body, result)))
     return _frame("add", k, ["weights"], ["w"], _branches(loops))
+
+
+def _band(k: int) -> str:
+    """A weighed sum of magnitudes within bounds."""
+    values = [f"t{i} = {_value(i, base=True)}" for i in range(k)]
+    values += [f"top = highest(top, bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
+    values += [f"t{i} = t{i} if (abs(t{i}) >= l{i}) & (abs(t{i}) <= h{i}) else NONE" for i in range(k)]
+    values += [f"v = {' + '.join(f't{i} * w{i}' for i in range(k))}"]
+    loops = [("divisor == 1", _loop(True, values, "v * factor")), (None, _loop(True, values, "v / divisor * factor"))]
+    return _frame("band", k, ["low", "high", "weights"], ["l", "h", "w"], _branches(loops))
 
 
 def _elect(k: int) -> str:

@@ -78,6 +78,48 @@ def add_1(n, reading, given, target, target_kind, target_size):
 
 
 @njit(**OPTIONS)
+def band_1(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    low, high, weights, scalars = given
+    tile = carray(pointer_f(stacked()), (TILE,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0 = low[0]
+    h0 = high[0]
+    w0 = weights[0]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        top = np.int32(0)
+        if divisor == 1:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                top = highest(top, bits_of(t0), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                v = t0 * w0
+                row[i] = base + v * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                top = highest(top, bits_of(t0), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                v = t0 * w0
+                row[i] = base + v / divisor * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
 def elect_1(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
@@ -217,6 +259,53 @@ def add_2(n, reading, given, target, target_kind, target_size):
                 v = v + of_brain(x1[i]) * w1
                 top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def band_2(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    low, high, weights, scalars = given
+    tile = carray(pointer_f(stacked()), (TILE,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1 = low[0], low[1]
+    h0, h1 = high[0], high[1]
+    w0, w1 = weights[0], weights[1]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        top = np.int32(0)
+        if divisor == 1:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                top = highest(top, bits_of(t0 + t1), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                v = t0 * w0 + t1 * w1
+                row[i] = base + v * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                top = highest(top, bits_of(t0 + t1), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                v = t0 * w0 + t1 * w1
+                row[i] = base + v / divisor * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -387,6 +476,58 @@ def add_3(n, reading, given, target, target_kind, target_size):
                 v = v + of_brain(x2[i]) * w2
                 top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def band_3(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    low, high, weights, scalars = given
+    tile = carray(pointer_f(stacked()), (TILE,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2 = low[0], low[1], low[2]
+    h0, h1, h2 = high[0], high[1], high[2]
+    w0, w1, w2 = weights[0], weights[1], weights[2]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        top = np.int32(0)
+        if divisor == 1:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2
+                row[i] = base + v * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2
+                row[i] = base + v / divisor * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -580,6 +721,63 @@ def add_4(n, reading, given, target, target_kind, target_size):
                 v = v + of_brain(x3[i]) * w3
                 top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def band_4(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    low, high, weights, scalars = given
+    tile = carray(pointer_f(stacked()), (TILE,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2, l3 = low[0], low[1], low[2], low[3]
+    h0, h1, h2, h3 = high[0], high[1], high[2], high[3]
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        top = np.int32(0)
+        if divisor == 1:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2 + t3 * w3
+                row[i] = base + v * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2 + t3 * w3
+                row[i] = base + v / divisor * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -796,6 +994,68 @@ def add_5(n, reading, given, target, target_kind, target_size):
                 v = v + of_brain(x4[i]) * w4
                 top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def band_5(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    low, high, weights, scalars = given
+    tile = carray(pointer_f(stacked()), (TILE,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2, l3, l4 = low[0], low[1], low[2], low[3], low[4]
+    h0, h1, h2, h3, h4 = high[0], high[1], high[2], high[3], high[4]
+    w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        top = np.int32(0)
+        if divisor == 1:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2 + t3 * w3 + t4 * w4
+                row[i] = base + v * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2 + t3 * w3 + t4 * w4
+                row[i] = base + v / divisor * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -1035,6 +1295,73 @@ def add_6(n, reading, given, target, target_kind, target_size):
                 v = v + of_brain(x5[i]) * w5
                 top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def band_6(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    low, high, weights, scalars = given
+    tile = carray(pointer_f(stacked()), (TILE,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2, l3, l4, l5 = low[0], low[1], low[2], low[3], low[4], low[5]
+    h0, h1, h2, h3, h4, h5 = high[0], high[1], high[2], high[3], high[4], high[5]
+    w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        top = np.int32(0)
+        if divisor == 1:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2 + t3 * w3 + t4 * w4 + t5 * w5
+                row[i] = base + v * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2 + t3 * w3 + t4 * w4 + t5 * w5
+                row[i] = base + v / divisor * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -1297,6 +1624,78 @@ def add_7(n, reading, given, target, target_kind, target_size):
                 v = v + of_brain(x6[i]) * w6
                 top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def band_7(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    low, high, weights, scalars = given
+    tile = carray(pointer_f(stacked()), (TILE,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2, l3, l4, l5, l6 = low[0], low[1], low[2], low[3], low[4], low[5], low[6]
+    h0, h1, h2, h3, h4, h5, h6 = high[0], high[1], high[2], high[3], high[4], high[5], high[6]
+    w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        top = np.int32(0)
+        if divisor == 1:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
+                t6 = t6 if (abs(t6) >= l6) & (abs(t6) <= h6) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2 + t3 * w3 + t4 * w4 + t5 * w5 + t6 * w6
+                row[i] = base + v * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
+                t6 = t6 if (abs(t6) >= l6) & (abs(t6) <= h6) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2 + t3 * w3 + t4 * w4 + t5 * w5 + t6 * w6
+                row[i] = base + v / divisor * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
@@ -1582,6 +1981,83 @@ def add_8(n, reading, given, target, target_kind, target_size):
                 v = v + of_brain(x7[i]) * w7
                 top = highest(top, bits_of(v), INFINITE)
                 row[i] = (v / divisor) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def band_8(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    low, high, weights, scalars = given
+    tile = carray(pointer_f(stacked()), (TILE,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    l0, l1, l2, l3, l4, l5, l6, l7 = low[0], low[1], low[2], low[3], low[4], low[5], low[6], low[7]
+    h0, h1, h2, h3, h4, h5, h6, h7 = high[0], high[1], high[2], high[3], high[4], high[5], high[6], high[7]
+    w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
+    verdict = 0
+    for at in range(0, n, TILE):
+        m = min(TILE, n - at)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        x7 = carray(pointer_2(addresses[first + 7] + 2 * at), (m,))
+        top = np.int32(0)
+        if divisor == 1:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                t7 = (of_brain(x7[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
+                t6 = t6 if (abs(t6) >= l6) & (abs(t6) <= h6) else NONE
+                t7 = t7 if (abs(t7) >= l7) & (abs(t7) <= h7) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2 + t3 * w3 + t4 * w4 + t5 * w5 + t6 * w6 + t7 * w7
+                row[i] = base + v * factor
+        else:
+            for i in range(m):
+                base = row[i]
+                t0 = (of_brain(x0[i]) - base)
+                t1 = (of_brain(x1[i]) - base)
+                t2 = (of_brain(x2[i]) - base)
+                t3 = (of_brain(x3[i]) - base)
+                t4 = (of_brain(x4[i]) - base)
+                t5 = (of_brain(x5[i]) - base)
+                t6 = (of_brain(x6[i]) - base)
+                t7 = (of_brain(x7[i]) - base)
+                top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
+                t0 = t0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
+                t6 = t6 if (abs(t6) >= l6) & (abs(t6) <= h6) else NONE
+                t7 = t7 if (abs(t7) >= l7) & (abs(t7) <= h7) else NONE
+                v = t0 * w0 + t1 * w1 + t2 * w2 + t3 * w3 + t4 * w4 + t5 * w5 + t6 * w6 + t7 * w7
+                row[i] = base + v / divisor * factor
         if top == INFINITE:
             return 1
         if not narrow(row, target + at * target_size, target_kind):
