@@ -3,8 +3,8 @@
 python benchmarks/running.py RECIPE OUT BYTES [--repeat 3] [--threads 2] INPUT ...
 
 Every second page of some memory is held meanwhile: a machine that hands free memory back to its host, two megabytes at
-a time, leaves the pages between them alone, and all that is written finds them. Merges of more than two seconds else get
-pages that cost three times as much, and floors do not. The first of each is not counted. Prints lists as JSON:
+a time, leaves the pages between them alone, and all that is written finds them. Merges of more than two seconds else
+get pages that cost three times as much, and floors do not. The first of each is not counted. Prints lists as JSON:
 {"ours": seconds, "cpu": processor seconds, "floor": seconds}.
 """
 
