@@ -23,7 +23,7 @@ WINDOWS = 24 * MIB
 STATE = MIB
 """Bytes of one model's share of a running summary: two radix histograms."""
 SIFTED = 12 * MIB
-"""Bytes that a worker's share of a whole-model summary takes besides: numbers between brackets, sorted and counted."""
+"""Bytes that a worker's summaries take besides, of the whole model or of held operands: numbers between brackets."""
 
 _WHOLE = 64
 """Bytes per element of a statistic that is read whole: itself, its float64 copy, the sum, a factor, scratch."""
@@ -147,7 +147,7 @@ def _working(expr: Expr, reads: Sequence[tuple[Read, int]], out: DType, shape: S
         return min(expr.numel, shape.block) * (expr.source.spec.dtype.itemsize + out.itemsize)
     units = max(unit_elements(task, shape.block) for task in tasks_of(expr))
     if is_short(expr):
-        return units * out.itemsize + (held or _shown(reads, units, shape))
+        return units * out.itemsize + (held + min(SIFTED, held // 4) if held else _shown(reads, units, shape))
     return units * 16 * (_width(expr) + 2) + max(_measured(task, units) for task in tasks_of(expr)) + held
 
 
