@@ -12,7 +12,7 @@ from typing import Any
 
 from solera.checkpoints.contract import ByteReader
 from solera.checkpoints.shards import ShardLayout
-from solera.checkpoints.writer import open_for_writing
+from solera.checkpoints.writer import PositionedFile, open_for_writing
 from solera.execute.announcing import announce
 from solera.execute.artefacts import Artefact, emitted
 from solera.execute.budget import spent, under_budget
@@ -134,17 +134,23 @@ def _sweep_all(job: Job, listener: Listener) -> int:
     return resumed
 
 
-def _in_turn(plan: Plan) -> list[Piece]:
-    """All pieces as they lie in the files; but first those that would keep one worker busy when the others are done."""
-    pieces = [(i, j) for i, tensor in enumerate(plan.outputs) for j in range(len(tensor.parts))]
-    most = sum(tensor.numel for tensor in plan.outputs) / LONG
-    return sorted(pieces, key=lambda piece: plan.outputs[piece[0]].parts[piece[1]].expr.numel <= most)
+def _in_turn(job: Job) -> list[Piece]:
+    """All pieces as they lie in the files; but first those that would keep one worker busy when the others are done.
+
+    What is sent away as it is made (an upload) keeps the order: its later bytes wait for the earlier ones.
+    """
+    outputs = job.plan.outputs
+    pieces = [(i, j) for i, tensor in enumerate(outputs) for j in range(len(tensor.parts))]
+    if not all(isinstance(place.file, PositionedFile) for place in job.places.values()):
+        return pieces
+    most = sum(tensor.numel for tensor in outputs) / LONG
+    return sorted(pieces, key=lambda piece: outputs[piece[0]].parts[piece[1]].expr.numel <= most)
 
 
 def _write_all(job: Job, listener: Listener, resumed: int) -> Outcome:
     total = sum(t.numel * t.dtype.itemsize for t in job.plan.outputs)
     progress = Progress(listener, total, "write")
-    pieces = _in_turn(job.plan)
+    pieces = _in_turn(job)
     announce(job.engine.reader, job.plan, (job.plan.outputs[i].parts[j].expr for i, j in pieces))
     done = sorted(row for rows in job.backend.rows(job, pieces, progress) for row in rows)
     digests: dict[str, list[tuple[int, str]]] = {t.name: [] for t in job.plan.outputs}
