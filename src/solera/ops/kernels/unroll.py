@@ -10,118 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from solera.ops.kernels.engine import MOST
-
-HEAD = '''"""The commonest merges of bfloat16, all models in one loop. Made by `unroll.py`; do not edit.
-
-Each reads its operands once, keeps every value in a register and writes the result over the tile that held the base.
-Returns 1 where something is not finite: an input, or a sum of finite inputs, which `write` tells apart.
-"""
-
-# ruff: noqa: E501, D103, ANN001, ANN201, PLR0915, C901, F841
-# fmt: off
-# mypy: disable-error-code="no-untyped-def"
-
-from __future__ import annotations
-
-import numpy as np
-from numba import carray, njit
-
-from solera.ops.kernels.loops.memory import stacked
-from solera.ops.kernels.loops.numbers import (
-    OPTIONS,
-    TILE,
-    bits_of,
-    highest,
-    of_brain,
-    pointer_2,
-    pointer_f,
-    toward,
-    wide,
-)
-from solera.ops.kernels.loops.reading import narrow, widen
-
-INFINITE = np.int32(0x7F800000)
-NONE, ONE = np.float32(0), np.float32(1)
-'''
-
-FRAME = """
-
-@njit(**OPTIONS)
-def {name}_{k}(n, reading, given, target, target_kind, target_size):
-    wide()
-    addresses, kinds, sizes, numbers, least, delta = reading
-    {taken} = given
-    tile = carray(pointer_f(stacked()), (TILE,))
-    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
-    first = 1 if delta else 0
-{unpack}
-    verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
-        row = tile[:m]
-        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
-            return 1
-{open}
-        top = np.int32(0)
-{loops}
-        if top == INFINITE:
-            return 1
-        if not narrow(row, target + at * target_size, target_kind):
-            verdict = 2
-    return verdict
-"""
-
-TAILS = '''"""How most merges end, all models in one loop, and variances. Made by `unroll.py`; do not edit.
-
-A tile of task vectors becomes the result, over the tile that held the base. For 1 to 8 models.
-"""
-
-# ruff: noqa: E501, D103, ANN001, ANN201, PLR0915, F841
-# fmt: off
-# mypy: disable-error-code="no-untyped-def"
-
-from __future__ import annotations
-
-import numpy as np
-from numba import njit
-
-from solera.ops.kernels.loops.numbers import toward, wide
-
-OPTIONS = {"nogil": True, "error_model": "numpy"}
-NONE = np.float32(0)
-'''
-
-TAIL = """
-
-@njit(**OPTIONS)
-def {name}_tail_{k}(T, row, {arguments}scalars):
-    wide()
-    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
-    m = row.shape[0]
-{unpack}
-{open}
-{loops}
-"""
-
-VARIANCE = """
-
-@njit(**OPTIONS)
-def variance_{k}(T, out):
-    wide()
-    n = out.shape[0]
-{open}
-    for i in range(n):
-        mean, total = x0[i], NONE
-{steps}        out[i] = total / np.float32({k})
-"""
-
-CHOICE = """
-
-@njit(**OPTIONS)
-def {name}_tail(T, row, {arguments}scalars):
-    models = T.shape[0]
-{branches}
-"""
+from solera.ops.kernels.unroll_texts import CHOICE, FRAME, HEAD, TAIL, TAILS, VARIANCE
 
 
 def source() -> str:
@@ -223,8 +112,7 @@ def _add(k: int) -> str:
 
 def _band(k: int) -> str:
     """A weighed sum of magnitudes within bounds."""
-    values = [f"t{i} = {_value(i, base=True)}" for i in range(k)]
-    values += [f"top = highest(top, bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
+    values = _differences(k)
     values += [f"t{i} = t{i} if (abs(t{i}) >= l{i}) & (abs(t{i}) <= h{i}) else NONE" for i in range(k)]
     values += [f"v = {' + '.join(f't{i} * w{i}' for i in range(k))}"]
     loops = [("divisor == 1", _loop(True, values, "v * factor")), (None, _loop(True, values, "v / divisor * factor"))]
@@ -232,8 +120,7 @@ def _band(k: int) -> str:
 
 
 def _elect(k: int) -> str:
-    values = [f"t{i} = {_value(i, base=True)}" for i in range(k)]
-    values += [f"top = highest(top, bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
+    values = _differences(k)
     values += [f"t{i} = t{i} * w{i} if abs(t{i}) >= l{i} else NONE" for i in range(k)]
     loops = _elected(k, values)
     return _frame("elect", k, ["low", "weights", "shares", "even", "divide"], ["l", "w", "s"], _branches(loops))
@@ -254,8 +141,7 @@ def _elected(k: int, values: list[str]) -> list[tuple[str | None, list[str]]]:
 
 
 def _changed(k: int) -> str:
-    values = [f"t{i} = {_value(i, base=True)}" for i in range(k)]
-    values += [f"top = highest(top, bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
+    values = _differences(k)
     values += [f"a{i} = ONE if abs(t{i}) > small else NONE" for i in range(k)]
     values += [f"sharing = {' + '.join(f'a{i}' for i in range(k))}"]
     values += [f"c{i} = t{i} * a{i}" for i in range(k)]
@@ -263,6 +149,12 @@ def _changed(k: int) -> str:
     total, result = f"v = {' + '.join(f'c{i}' for i in range(k))}", "v / (sharing if sharing > 1 else ONE) * factor"
     loops = [("boost", _loop(True, [*larger, total], result)), (None, _loop(True, [*values, total], result))]
     return _frame("changed", k, ["factors", "boost"], ["f"], _branches(loops))
+
+
+def _differences(k: int) -> list[str]:
+    """What each model changes, and whether all of it is finite."""
+    values = [f"t{i} = {_value(i, base=True)}" for i in range(k)]
+    return [*values, f"top = highest(top, bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
 
 
 def _value(i: int, base: bool) -> str:
@@ -291,7 +183,7 @@ def _frame(name: str, k: int, arguments: list[str], letters: list[str], loops: s
     return FRAME.format(
         name=name,
         k=k,
-        taken=", ".join([*arguments, "scalars"]) if arguments else "(scalars,)",
+        taken=", ".join([*arguments, "scalars"]),
         unpack=_unpacked(k, letters, arguments),
         open="\n".join(opened),
         loops=loops,
