@@ -51,10 +51,9 @@ HOW = """\
 """
 RUNNING_NOTE = """\
 Merges, then floors, each as its predecessor's output has just been deleted: both write into memory that is at hand.
-The slope is the difference between two sizes, merges over floors. By whole processes the floor writes into memory that
-was freed a moment ago, a merge, half a second later, into what a virtual machine has to get back from its host; where
-the two take turns in one process, merges get such memory too, at three times the processor time. It still reaches
-those that take more than two seconds.
+The slope is the difference between two sizes, merges over floors. Merges of more than two seconds were seen to take up
+to 1.6 times their time for an hour, all of it the system's time for fresh pages, while floors of one second took what
+they always take; the cause is not known.
 """
 CLASS_NOTE = """\
 A class is met when all its methods are; a line whose rows were disturbed by other processes is neither met nor missed.

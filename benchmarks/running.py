@@ -2,9 +2,7 @@
 
 python benchmarks/running.py RECIPE OUT BYTES [--repeat 3] [--threads 2] INPUT ...
 
-Every second page of some memory is held meanwhile: a machine that hands free memory back to its host, two megabytes at
-a time, leaves the pages between them alone, and all that is written finds them. Merges of more than two seconds else
-get pages that cost three times as much, and floors do not. The first of each is not counted. Prints lists as JSON:
+The first of each is not counted. Prints lists as JSON:
 {"ours": seconds, "cpu": processor seconds, "floor": seconds}.
 """
 
@@ -12,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import mmap
 import os
 import shutil
 import time
@@ -21,16 +18,6 @@ from pathlib import Path
 from floor import floor
 
 os.environ["SOLERA_CATALOG"] = "off"
-
-
-def scattered(nbytes: int) -> mmap.mmap:
-    """Leave so many bytes free in single pages, and hold those between them."""
-    memory = mmap.mmap(-1, 2 * nbytes)
-    for page in range(0, 2 * nbytes, mmap.PAGESIZE):
-        memory[page] = 1
-    for page in range(0, 2 * nbytes, 2 * mmap.PAGESIZE):
-        memory.madvise(mmap.MADV_DONTNEED, page, mmap.PAGESIZE)
-    return memory
 
 
 def merged(recipe: Path, out: Path, threads: int) -> tuple[float, float]:
@@ -62,9 +49,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     rounds = range(1 + options.repeat)
-    with scattered(options.bytes * 5 // 4 // mmap.PAGESIZE * mmap.PAGESIZE):
-        merges = [merged(options.recipe, options.out, options.threads) for _ in rounds][1:]
-        floors = [copied(options.out, options.bytes, options.inputs, options.threads) for _ in rounds][1:]
+    merges = [merged(options.recipe, options.out, options.threads) for _ in rounds][1:]
+    floors = [copied(options.out, options.bytes, options.inputs, options.threads) for _ in rounds][1:]
     named = {"ours": [wall for wall, _ in merges], "cpu": [cpu for _, cpu in merges], "floor": floors}
     print(json.dumps({name: [round(value, 4) for value in values] for name, values in named.items()}))
 
