@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -117,34 +117,16 @@ class FileReader:
         if "://" in path:
             return self._reader_of_addresses().pread(path, offset, nbytes, out)
         out = np.empty(nbytes, dtype=np.uint8) if out is None else out
-        self._check_unchanged(path)
-        descriptor, kept = self._descriptor(path)
-        try:
-            _fill(descriptor, out.data, offset, path)
-        finally:
-            if not kept:
-                os.close(descriptor)
-        self._count(nbytes)
+        self._read(path, [(offset, out.data)])
         return out
 
-    def gather(self, path: str, offsets: Iterable[int], nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Ranges of `nbytes` bytes from many offsets, one after another: as `pread`, with one look at the file."""
+    def gather(self, path: str, offsets: Sequence[int], nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Ranges of `nbytes` bytes of a file of this machine, one after another: as `pread`, with one look at it."""
         import numpy as np
 
-        offsets = list(offsets)
-        if "://" in path:
-            return np.concatenate([self.pread(path, offset, nbytes) for offset in offsets])
-        out = np.empty(len(offsets) * nbytes, dtype=np.uint8)
-        self._check_unchanged(path)
-        descriptor, kept = self._descriptor(path)
-        try:
-            for place, offset in zip(range(0, out.size, nbytes), offsets, strict=True):
-                _fill(descriptor, out.data[place : place + nbytes], offset, path)
-        finally:
-            if not kept:
-                os.close(descriptor)
-        self._count(out.size)
-        return out
+        out = np.empty((len(offsets), nbytes), dtype=np.uint8)
+        self._read(path, [(offset, row.data) for offset, row in zip(offsets, out, strict=True)])
+        return out.reshape(-1)
 
     def view(self, path: str) -> View | None:
         """A file of this machine where the system holds it, to be shown part by part; None where a copy must do.
@@ -177,6 +159,18 @@ class FileReader:
         if shown is not None:
             self._count(stop - start)
         return shown
+
+    def _read(self, path: str, parts: Sequence[tuple[int, memoryview]]) -> None:
+        """Fill memory from offsets of a file that has not changed."""
+        self._check_unchanged(path)
+        descriptor, kept = self._descriptor(path)
+        try:
+            for offset, memory in parts:
+                _fill(descriptor, memory, offset, path)
+        finally:
+            if not kept:
+                os.close(descriptor)
+        self._count(sum(len(memory) for _, memory in parts))
 
     def _count(self, nbytes: int) -> None:
         thread = threading.get_ident()

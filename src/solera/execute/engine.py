@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from solera.checkpoints.contract import ByteReader
-from solera.execute.buffers import Buffers
 from solera.execute.kinship import Kinship
 from solera.execute.windows import Windows
+from solera.ops.kernels.buffers import Buffers
 from solera.plan.cost import window_bytes
 from solera.plan.tasks import Call
 

@@ -14,7 +14,7 @@ from solera.checkpoints.contract import ByteReader
 from solera.checkpoints.mapped import LEAST, View
 from solera.checkpoints.reader import FileReader
 from solera.errors import CheckpointError
-from solera.execute.buffers import Buffers
+from solera.ops.kernels.buffers import Buffers
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Windows:
             CorruptFile, SourceChanged, CheckpointError: as `ByteReader.pread`.
         """
         offsets = [span.offset + start for start in starts]
-        if isinstance(self.reader, FileReader):
+        if isinstance(self.reader, FileReader) and "://" not in span.path:
             return self.reader.gather(span.path, offsets, nbytes)
         return np.concatenate([self.reader.pread(span.path, offset, nbytes) for offset in offsets])
 

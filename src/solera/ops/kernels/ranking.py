@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from solera.ops.kernels import engine
 from solera.ops.kernels.brackets import Bracket, Bracketed, float_of
+from solera.ops.kernels.buffers import Buffers
 from solera.ops.kernels.program import Divergences, Inputs, Packed, Unit
 from solera.ops.kernels.recipe import Order
 
@@ -208,22 +208,14 @@ def _bucket(below: NDArray[np.int64], rank: int) -> tuple[int, int]:
     return bucket, rank - (int(below[bucket - 1]) if bucket else 0)
 
 
-_own, _NO_ROOM = threading.local(), np.empty(0, np.int32)
-
-
-def _room(shape: tuple[int, ...]) -> NDArray[np.int32]:
-    """Memory of this thread's own, used again for every block: fresh pages cost more than what is put there."""
-    wanted = math.prod(shape)
-    if getattr(_own, "room", _NO_ROOM).size < wanted:
-        _own.room = np.empty(wanted, np.int32)
-    room: NDArray[np.int32] = _own.room[:wanted].reshape(shape)
-    return room
+_BUFFERS = Buffers()
 
 
 def _bracketed(given: tuple[Inputs, Packed, int, int, Divergences], state: Bracketed) -> bool:
     if state.lost:
         return True
-    room = _room((*state.counts.shape[:2], given[0].elements + SLACK))
+    shape = (*state.counts.shape[:2], given[0].elements + SLACK)
+    room = _BUFFERS.at(0, 4 * math.prod(shape)).view(np.int32).reshape(shape)
     filled = np.zeros(state.counts.shape[:2], np.int64)
     fine = engine.count_bracket(*given, state.ends, state.counts, state.zeros, room, filled)
     state.keep(room, filled)
