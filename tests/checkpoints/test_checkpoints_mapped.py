@@ -30,6 +30,15 @@ def path(tmp_path: Path) -> str:
     return str(file)
 
 
+@pytest.fixture
+def sparse(tmp_path: Path) -> str:
+    """32 MiB of zeros that take no place."""
+    file = tmp_path / "sparse.bin"
+    file.touch()
+    os.truncate(file, 32 << 20)
+    return str(file)
+
+
 @pytest.mark.parametrize("offset", [0, 8, LEAST - 8, 2 * LEAST + 96])
 def test_a_view_shows_what_would_be_read(path: str, offset: int) -> None:
     with FileReader() as reader:
@@ -52,12 +61,10 @@ def resident(view: View) -> int:
     return next(int(line.split()[1]) for line in lines[at:] if line.startswith("Rss:"))
 
 
-def test_only_the_part_that_is_shown_is_in_memory_with_what_is_mapped_along(tmp_path: Path) -> None:
-    path, part = tmp_path / "sparse.bin", 1 << 20
-    with path.open("wb") as file:
-        file.truncate(32 * part)
+def test_only_the_part_that_is_shown_is_in_memory_with_what_is_mapped_along(sparse: str) -> None:
+    part = 1 << 20
     with FileReader() as reader:
-        view = reader.view(str(path))
+        view = reader.view(sparse)
         assert view is not None
         assert resident(view) == 0
         for start in range(0, 32 * part, part):
@@ -67,12 +74,10 @@ def test_only_the_part_that_is_shown_is_in_memory_with_what_is_mapped_along(tmp_
             assert part <= 1024 * resident(view) <= part + 2 * mapped.AROUND
 
 
-def test_what_was_shown_stays_until_it_is_too_much(tmp_path: Path) -> None:
-    path, part = tmp_path / "sparse.bin", 1 << 20
-    with path.open("wb") as file:
-        file.truncate(32 * part)
+def test_what_was_shown_stays_until_it_is_too_much(sparse: str) -> None:
+    part = 1 << 20
     with FileReader() as reader:
-        view = reader.view(str(path))
+        view = reader.view(sparse)
         assert view is not None
         found = []
         for start in range(0, 32 * part, part):
@@ -208,12 +213,16 @@ def test_threads_that_spread_the_net_at_once_all_have_it() -> None:
     subprocess.run([sys.executable, "-c", AT_ONCE], check=True, timeout=60)
 
 
-REPORTED = """
+SPREAD = """
 import faulthandler, mmap, os, sys
 from solera.checkpoints import net
 assert net.spread()
+"""
+REPORTED = """
 faulthandler.enable()
 assert net.spread()
+"""
+STRANGER = """
 path = sys.argv[1]
 pages = mmap.mmap(os.open(path, os.O_RDONLY), 0, prot=mmap.PROT_READ)
 os.truncate(path, 0)
@@ -221,23 +230,16 @@ pages[0]
 """
 
 
+def run(script: str, path: str) -> subprocess.CompletedProcess[bytes]:
+    """A process of its own."""
+    return subprocess.run([sys.executable, "-c", script, path], capture_output=True, timeout=60, check=False)
+
+
 def test_where_faults_are_reported_they_still_are_and_end_the_process(path: str) -> None:
-    done = subprocess.run([sys.executable, "-c", REPORTED, path], capture_output=True, timeout=60, check=False)
+    done = run(SPREAD + REPORTED + STRANGER, path)
     assert done.returncode == -signal.SIGBUS
     assert done.stderr.count(b"Bus error") == 1
 
 
-STRANGER = """
-import mmap, os, sys
-from solera.checkpoints import net
-assert net.spread()
-path = sys.argv[1]
-pages = mmap.mmap(os.open(path, os.O_RDONLY), 0, prot=mmap.PROT_READ)
-os.truncate(path, 0)
-pages[0]
-"""
-
-
 def test_pages_of_others_still_end_the_process(path: str) -> None:
-    done = subprocess.run([sys.executable, "-c", STRANGER, path], capture_output=True, timeout=60, check=False)
-    assert done.returncode == -signal.SIGBUS
+    assert run(SPREAD + STRANGER, path).returncode == -signal.SIGBUS
