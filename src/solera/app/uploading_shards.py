@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
-from typing import Any
+from typing import Any, ClassVar
 
 from solera.app.uploading_target import Prefix
 from solera.checkpoints.remote.trouble import Gone, Moved, changed
@@ -44,7 +44,10 @@ class Sent:
 
 @dataclass(eq=False)
 class Shard:
-    """One output file as the engine's target of writes; `missing` bytes are still to come."""
+    """One output file as the engine's target of writes; `missing` bytes are still to come.
+
+    In order: few shards are on the disk at once, and a later one waits until an earlier one is full and sent.
+    """
 
     layout: ShardLayout
     path: Path
@@ -53,6 +56,7 @@ class Shard:
     file: PositionedFile | None = None
     away: bool = False
     opening: Lock = field(default_factory=Lock)
+    in_order: ClassVar[bool] = True
 
     def write(self, offset: int, data: Any) -> None:
         """Take bytes; the last ones send the shard off.

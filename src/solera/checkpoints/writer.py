@@ -35,6 +35,8 @@ _CANNOT_PRESIZE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 class PositionedFile:
     """A file of fixed size that threads fill at any offset; what was there before is kept, so a run can be resumed."""
 
+    in_order = False
+
     def __init__(self, path: Path, descriptor: int, size: int) -> None:
         """Wrap an open descriptor; use `open_for_writing`."""
         self.path, self.size, self._descriptor = path, size, descriptor

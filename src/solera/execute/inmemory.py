@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class Buffer:
     """
 
     data: Bytes
+    in_order: ClassVar[bool] = False
 
     def write(self, offset: int, data: Any) -> None:
         """Copy a contiguous buffer to `offset`."""

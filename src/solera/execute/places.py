@@ -11,6 +11,11 @@ from solera.execute.journal import ChunkKey
 class Target(Protocol):
     """What takes bytes at any offset, from any thread: a file, or a buffer in memory."""
 
+    @property
+    def in_order(self) -> bool:
+        """Whether later bytes of the run wait for earlier ones, so that work must not run ahead of them."""
+        ...
+
     def write(self, offset: int, data: Any) -> None:
         """Take a contiguous buffer of bytes at `offset`."""
         ...
@@ -42,6 +47,8 @@ class Nowhere:
     Example:
         >>> Place(Nowhere(), 0).file.write(3, b"gone")
     """
+
+    in_order = False
 
     def write(self, offset: int, data: Any) -> None:
         """Nothing is kept."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from solera.checkpoints.contract import ByteReader
 from solera.checkpoints.shards import ShardLayout
-from solera.checkpoints.writer import PositionedFile, open_for_writing
+from solera.checkpoints.writer import open_for_writing
 from solera.execute.announcing import announce
 from solera.execute.artefacts import Artefact, emitted
 from solera.execute.budget import spent, under_budget
@@ -137,11 +137,11 @@ def _sweep_all(job: Job, listener: Listener) -> int:
 def _in_turn(job: Job) -> list[Piece]:
     """All pieces as they lie in the files; but first those that would keep one worker busy when the others are done.
 
-    What is sent away as it is made (an upload) keeps the order: its later bytes wait for the earlier ones.
+    Targets that want their bytes in order get them in order.
     """
     outputs = job.plan.outputs
     pieces = [(i, j) for i, tensor in enumerate(outputs) for j in range(len(tensor.parts))]
-    if not all(isinstance(place.file, PositionedFile) for place in job.places.values()):
+    if any(place.file.in_order for place in job.places.values()):
         return pieces
     most = sum(tensor.numel for tensor in outputs) / LONG
     return sorted(pieces, key=lambda piece: outputs[piece[0]].parts[piece[1]].expr.numel <= most)

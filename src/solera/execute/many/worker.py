@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -63,6 +63,7 @@ class StagedFile:
 
     path: str
     descriptor: int
+    in_order: ClassVar[bool] = False
 
     @classmethod
     def open(cls, path: str) -> StagedFile:
