@@ -35,9 +35,9 @@ NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": Fal
 def cluster():
     from ray.cluster_utils import Cluster
 
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     logs = tempfile.mkdtemp(prefix="r", dir="/tmp")  # sockets lie in it, and their paths must be short
-    made = Cluster(initialize_head=True, head_node_args={**NODE, "temp_dir": logs, "_system_config": CONFIG})
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": logs}
+    made = Cluster(initialize_head=True, head_node_args={**NODE, "_system_config": CONFIG})
     made.second = made.add_node(**NODE)
     ray.init(address=made.address, log_to_driver=False, configure_logging=False)
     yield made
