@@ -17,10 +17,10 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
+from solera.ops.kernels.loops.fetching import AHEAD, PART, fetch_all
 from solera.ops.kernels.loops.memory import stacked
 from solera.ops.kernels.loops.numbers import (
     OPTIONS,
-    TILE,
     bits_of,
     highest,
     of_brain,
@@ -42,13 +42,14 @@ def {name}_{k}(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     {taken} = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
 {unpack}
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1

@@ -52,7 +52,7 @@ def tally(row, places, upper, zeros):
 def inside(row, bucket, room, ends, counts, lower):
     """Count by lower bits what of a row falls into a bucket."""
     ends[0], ends[1] = (bucket << 16) - 1, (bucket + 1) << 16
-    kept, _none = bracketed(row, ends, counts, room)
+    kept, _none = bracketed(row, ends, counts, room, row.ctypes.data)
     for i in range(kept):
         lower[room[i] & np.int32(0xFFFF)] += 1
 
@@ -117,7 +117,7 @@ def count_bracket(n, start, reading, program, of, known, ends, counts, zeros, ro
             row, none = two[:m] if of > 0 else T[k, :m], 0
             for b in range(ends.shape[1]):
                 free = room[k, b, filled[k, b] :]
-                kept, none = bracketed(row, ends[k, b], counts[k, b], free)
+                kept, none = bracketed(row, ends[k, b], counts[k, b], free, row.ctypes.data)
                 filled[k, b] += kept
             zeros[k] += none
     release(own)

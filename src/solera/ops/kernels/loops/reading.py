@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
+from solera.ops.kernels.loops.fetching import fetch_all
 from solera.ops.kernels.loops.numbers import (
     OPTIONS,
     bits_of,
@@ -110,6 +111,7 @@ def load(T, base, at, n, reading):
     addresses, kinds, sizes, numbers, least, delta = reading
     fine = True
     first = 0
+    fetch_all(reading, at + n, n)
     if delta:
         first = 1
         fine &= widen(addresses[0] + at * sizes[0], kinds[0], numbers[0], least[0], base[:n])

@@ -16,6 +16,7 @@ from llvmlite import binding, ir
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
+from solera.ops.kernels.loops.fetching import ask, fetch
 from solera.ops.kernels.loops.memory import stacked
 from solera.ops.kernels.loops.numbers import OPTIONS, TILE, pointer_f, size_of, wide
 from solera.ops.kernels.loops.reading import widen, widen_less
@@ -90,16 +91,17 @@ def _function(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any
 
 
 @njit(**OPTIONS)
-def bracketed(row, ends, counts, room):
+def bracketed(row, ends, counts, room, ahead):
     """Keep what lies between the ends in `room`, and count what lies below and at them; returns (kept, zeros).
 
-    The room is `LANES` longer than what may be kept.
+    The room is `LANES` longer than what may be kept. Meanwhile two bytes for each number are asked for, from an address.
     """
     wide()
     n, low, high = row.shape[0], np.int32(ends[0]), np.int32(ends[1])
     values, place, width = row.ctypes.data, room.ctypes.data, np.int32(high - low - 1 if high > low else 0)
     under, first, last, none, kept = 0, 0, 0, 0, 0
     for i in range(0, n - LANES + 1, LANES):
+        ask(ahead + 2 * i)
         a, b, c, d, more = sift(values + 4 * i, low, high, width, place + 4 * kept)
         under, first, last, none, kept = under + a, first + b, last + c, none + d, kept + more
     for i in range(n - n % LANES, n):
@@ -136,14 +138,16 @@ def count_changes(n, reading, ends, counts, zeros, room, filled):
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
         base, row = tile[:m], other[:m]
+        fetch(addresses[0] + (at + TILE) * sizes[0], TILE * sizes[0])
         if not widen(addresses[0] + at * sizes[0], kinds[0], numbers[0], least[0], base):
             return False
         for k in range(ends.shape[0]):
             o, none = k + 1, 0
+            ahead = addresses[o] + (at + TILE) * sizes[o]
             if not widen_less(addresses[o] + at * sizes[o], kinds[o], numbers[o], least[o], base, row):
                 return False
             for b in range(ends.shape[1]):
-                kept, none = bracketed(row, ends[k, b], counts[k, b], room[k, b, filled[k, b] :])
+                kept, none = bracketed(row, ends[k, b], counts[k, b], room[k, b, filled[k, b] :], ahead)
                 filled[k, b] += kept
             zeros[k] += none
     return True

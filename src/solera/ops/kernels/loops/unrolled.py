@@ -13,10 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
+from solera.ops.kernels.loops.fetching import AHEAD, PART, fetch_all
 from solera.ops.kernels.loops.memory import stacked
 from solera.ops.kernels.loops.numbers import (
     OPTIONS,
-    TILE,
     bits_of,
     highest,
     of_brain,
@@ -36,13 +36,14 @@ def add_1(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0 = weights[0]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -82,15 +83,16 @@ def band_1(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, high, weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0 = low[0]
     h0 = high[0]
     w0 = weights[0]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -124,15 +126,16 @@ def elect_1(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, weights, shares, even, divide, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0 = low[0]
     w0 = weights[0]
     s0 = shares[0]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -175,13 +178,14 @@ def changed_1(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     factors, boost, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     f0 = factors[0]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -220,13 +224,14 @@ def add_2(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1 = weights[0], weights[1]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -271,15 +276,16 @@ def band_2(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, high, weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1 = low[0], low[1]
     h0, h1 = high[0], high[1]
     w0, w1 = weights[0], weights[1]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -318,15 +324,16 @@ def elect_2(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, weights, shares, even, divide, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1 = low[0], low[1]
     w0, w1 = weights[0], weights[1]
     s0, s1 = shares[0], shares[1]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -379,13 +386,14 @@ def changed_2(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     factors, boost, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     f0, f1 = factors[0], factors[1]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -432,13 +440,14 @@ def add_3(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2 = weights[0], weights[1], weights[2]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -488,15 +497,16 @@ def band_3(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, high, weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2 = low[0], low[1], low[2]
     h0, h1, h2 = high[0], high[1], high[2]
     w0, w1, w2 = weights[0], weights[1], weights[2]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -540,15 +550,16 @@ def elect_3(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, weights, shares, even, divide, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2 = low[0], low[1], low[2]
     w0, w1, w2 = weights[0], weights[1], weights[2]
     s0, s1, s2 = shares[0], shares[1], shares[2]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -611,13 +622,14 @@ def changed_3(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     factors, boost, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     f0, f1, f2 = factors[0], factors[1], factors[2]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -672,13 +684,14 @@ def add_4(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -733,15 +746,16 @@ def band_4(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, high, weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3 = low[0], low[1], low[2], low[3]
     h0, h1, h2, h3 = high[0], high[1], high[2], high[3]
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -790,15 +804,16 @@ def elect_4(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, weights, shares, even, divide, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3 = low[0], low[1], low[2], low[3]
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
     s0, s1, s2, s3 = shares[0], shares[1], shares[2], shares[3]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -871,13 +886,14 @@ def changed_4(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     factors, boost, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     f0, f1, f2, f3 = factors[0], factors[1], factors[2], factors[3]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -940,13 +956,14 @@ def add_5(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1006,15 +1023,16 @@ def band_5(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, high, weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4 = low[0], low[1], low[2], low[3], low[4]
     h0, h1, h2, h3, h4 = high[0], high[1], high[2], high[3], high[4]
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1068,15 +1086,16 @@ def elect_5(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, weights, shares, even, divide, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4 = low[0], low[1], low[2], low[3], low[4]
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
     s0, s1, s2, s3, s4 = shares[0], shares[1], shares[2], shares[3], shares[4]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1159,13 +1178,14 @@ def changed_5(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     factors, boost, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     f0, f1, f2, f3, f4 = factors[0], factors[1], factors[2], factors[3], factors[4]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1236,13 +1256,14 @@ def add_6(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1307,15 +1328,16 @@ def band_6(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, high, weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5 = low[0], low[1], low[2], low[3], low[4], low[5]
     h0, h1, h2, h3, h4, h5 = high[0], high[1], high[2], high[3], high[4], high[5]
     w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1374,15 +1396,16 @@ def elect_6(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, weights, shares, even, divide, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5 = low[0], low[1], low[2], low[3], low[4], low[5]
     w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
     s0, s1, s2, s3, s4, s5 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1475,13 +1498,14 @@ def changed_6(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     factors, boost, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     f0, f1, f2, f3, f4, f5 = factors[0], factors[1], factors[2], factors[3], factors[4], factors[5]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1560,13 +1584,14 @@ def add_7(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1636,15 +1661,16 @@ def band_7(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, high, weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5, l6 = low[0], low[1], low[2], low[3], low[4], low[5], low[6]
     h0, h1, h2, h3, h4, h5, h6 = high[0], high[1], high[2], high[3], high[4], high[5], high[6]
     w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1708,15 +1734,16 @@ def elect_7(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, weights, shares, even, divide, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5, l6 = low[0], low[1], low[2], low[3], low[4], low[5], low[6]
     w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
     s0, s1, s2, s3, s4, s5, s6 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1819,13 +1846,14 @@ def changed_7(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     factors, boost, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     f0, f1, f2, f3, f4, f5, f6 = factors[0], factors[1], factors[2], factors[3], factors[4], factors[5], factors[6]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1912,13 +1940,14 @@ def add_8(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -1993,15 +2022,16 @@ def band_8(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, high, weights, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5, l6, l7 = low[0], low[1], low[2], low[3], low[4], low[5], low[6], low[7]
     h0, h1, h2, h3, h4, h5, h6, h7 = high[0], high[1], high[2], high[3], high[4], high[5], high[6], high[7]
     w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -2070,15 +2100,16 @@ def elect_8(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     low, weights, shares, even, divide, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5, l6, l7 = low[0], low[1], low[2], low[3], low[4], low[5], low[6], low[7]
     w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
     s0, s1, s2, s3, s4, s5, s6, s7 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6], shares[7]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
@@ -2191,13 +2222,14 @@ def changed_8(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
     factors, boost, scalars = given
-    tile = carray(pointer_f(stacked()), (TILE,))
+    tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     f0, f1, f2, f3, f4, f5, f6, f7 = factors[0], factors[1], factors[2], factors[3], factors[4], factors[5], factors[6], factors[7]
     verdict = 0
-    for at in range(0, n, TILE):
-        m = min(TILE, n - at)
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
         row = tile[:m]
         if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
             return 1
