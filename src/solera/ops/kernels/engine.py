@@ -16,6 +16,7 @@ from solera.ops.kernels import plain
 from solera.ops.kernels.formats import FORMATS, OUTPUTS
 from solera.ops.kernels.native import Given, Loops, kept_in
 from solera.ops.kernels.program import NOWHERE, UNSEEN, Code, Divergences, Ending, Ends, Inputs, Kept, Packed
+from solera.ops.kernels.recipe import Of
 from solera.types import DType
 
 MOST = 8
@@ -55,6 +56,8 @@ def _form_of_changes(codes: tuple[int, ...], ops: Packed, ends: Ends) -> Unrolle
         return Unrolled("changed", Given((ends.shares, bool(ends.scalars[3] != 0), ends.scalars)))
     if codes == (Code.KEEP,) and ends.ending == Ending.WEIGHTED:
         return Unrolled("band", Given((ops.low[0], ops.high[0], ends.shares, ends.scalars)))
+    if codes == (Code.SELECT, Code.ELECT, Code.SCALE):
+        return _form_of_choice(ops, ends)
     trimmed = codes[:1] == (Code.KEEP,)
     if codes[int(trimmed) :] != (Code.SCALE, Code.ELECT) or (trimmed and not np.isinf(ops.high[0]).all()):
         return None
@@ -63,6 +66,13 @@ def _form_of_changes(codes: tuple[int, ...], ops: Packed, ends: Ends) -> Unrolle
     low = ops.low[0] if trimmed else np.zeros(ops.low.shape[1], np.float32)
     divide = ends.ending == Ending.DISJOINT
     return Unrolled("elect", Given((low, ops.low[-2], ends.shares, ops.high[-1, 0], divide, ends.scalars)))
+
+
+def _form_of_choice(ops: Packed, ends: Ends) -> Unrolled | None:
+    """The same where entries are chosen by how they vary."""
+    if ops.low[1, 0] != 0 or ends.ending != Ending.DISJOINT or (ends.later != 1).any() or ends.scalars[0] != 1:
+        return None
+    return Unrolled("choose", Given((ops.low[2], ends.shares, ops.low[0, 0], ops.high[1, 0], ends.scalars)))
 
 
 def _write_unrolled(fast: Loops, form: Unrolled, inputs: Inputs, target: NDArray[Any], dtype: DType) -> int:
@@ -89,7 +99,7 @@ def write(
     fast = compiled()
     if fast is None:
         return plain.write(inputs, ops, ends, start, target, dtype, known)
-    if unrolled is not None and inputs.models <= MOST and all(d is DType.BF16 for d in inputs.dtypes):
+    if unrolled is not None and _brain(inputs):
         code = _write_unrolled(fast, unrolled, inputs, target, dtype)
         if code != 1:  # else the general loop tells what is not finite: an input, or a sum of finite ones
             return code
@@ -110,6 +120,9 @@ def gather(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
 
 def count_bracket(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
     """What brackets hold: rest is (of, known, ends, counts, zeros, room, filled), changed in place."""
+    fast = compiled()
+    if fast is not None and rest[0] == Of.VARIANCE and _brain(inputs) and inputs.delta and not ops.codes.size:
+        return bool(fast(f"count_spread_{inputs.models}", inputs.elements, _reading(inputs), *rest[2:]))
     return _call("count_bracket", inputs, ops, start, *rest)
 
 
@@ -131,6 +144,11 @@ def ballot(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
 def changed(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
     """Changed entries: rest is (epsilon, found), changed in place."""
     return _call("changed", inputs, ops, start, *rest)
+
+
+def _brain(inputs: Inputs) -> bool:
+    """Whether the unrolled loops take these operands."""
+    return inputs.models <= MOST and all(d is DType.BF16 for d in inputs.dtypes)
 
 
 def _call(name: str, inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:

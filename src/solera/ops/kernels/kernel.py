@@ -106,10 +106,9 @@ class FusedKernel:
         ops = [op for i, stage in enumerate(self.recipe.stages) for op in stage.ops(finished, facts, i)]
         ends = pack_reduction(self.recipe.ending(finished, facts), models)
         packed = pack(ops, models, self.recipe.row(facts))
-        if kept is not None and tuple(ops[: len(kept.ops)]) == kept.ops:
-            return Bound(self.recipe, self.delta, packed, ends, known, kept=kept)
+        kept = kept if kept is not None and tuple(ops[: len(kept.ops)]) == kept.ops else None
         unrolled = engine.unrolled_form(packed, ends, delta=self.delta)
-        return Bound(self.recipe, self.delta, packed, ends, known, unrolled)
+        return Bound(self.recipe, self.delta, packed, ends, known, unrolled, kept)
 
     def write(
         self,

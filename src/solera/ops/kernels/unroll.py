@@ -10,14 +10,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from solera.ops.kernels.engine import MOST
-from solera.ops.kernels.unroll_texts import CHOICE, FRAME, HEAD, TAIL, TAILS, VARIANCE
+from solera.ops.kernels.unroll_texts import CHOICE, COUNT_SPREAD, FRAME, HEAD, TAIL, TAILS, VARIANCE
+
+MEAN = "v / (instead if abs(d) <= small else d) * factor"
 
 
 def source() -> str:
     """The text of `unrolled.py`."""
     parts = [HEAD]
     for k in range(1, MOST + 1):
-        parts += [_add(k), _band(k), _elect(k), _changed(k)]
+        parts += [_add(k), _band(k), _elect(k), _changed(k), _choose(k), _count_spread(k)]
     return "".join(parts)
 
 
@@ -50,27 +52,31 @@ def _elect_tail(k: int) -> str:
 
 
 def _weigh_tail(k: int) -> str:
-    """An election before the values are weighed, and the mean of what agrees."""
-    values = [f"vote = {' + '.join(f'x{i}[i]' for i in range(k))}", "vote = even if vote == 0 else vote"]
+    loop = _loop(True, _weighed([f"x{i}[i]" for i in range(k)]), MEAN)
+    return _tail("weigh", k, ["weights", "shares", "even"], ["w", "s"], _branches([(None, loop)], 4))
+
+
+def _weighed(given: list[str]) -> list[str]:
+    """An election before the values are weighed, and the sums of what agrees and of its shares."""
+    values = [f"vote = {' + '.join(given)}", "vote = even if vote == 0 else vote"]
     values += ["some = (vote > 0) | (vote < 0)"]
-    values += [f"t{i} = (x{i}[i] if (toward(x{i}[i], vote) > 0) & some else NONE) * w{i}" for i in range(k)]
-    values += [f"v = {' + '.join(f't{i}' for i in range(k))}"]
-    values += [f"d = {' + '.join(f'(s{i} if t{i} != 0 else NONE * s{i})' for i in range(k))}"]
-    result = "v / (instead if abs(d) <= small else d) * factor"
-    return _tail(
-        "weigh", k, ["weights", "shares", "even"], ["w", "s"], _branches([(None, _loop(True, values, result))], 4)
-    )
+    values += [f"a{i} = ({x} if (toward({x}, vote) > 0) & some else NONE) * w{i}" for i, x in enumerate(given)]
+    values += [f"v = {' + '.join(f'a{i}' for i in range(len(given)))}"]
+    return [*values, f"d = {' + '.join(f'(s{i} if a{i} != 0 else NONE * s{i})' for i in range(len(given)))}"]
 
 
 def _variance(k: int) -> str:
-    """Welford's recurrence over models, in registers."""
-    steps = [
-        f"        offset = x{i}[i] - mean\n        mean = mean + offset / np.float32({i + 1})\n"
-        f"        total = total + offset * (x{i}[i] - mean)"
-        for i in range(1, k)
-    ]
     opened = "\n".join(f"    x{i} = T[{i}, :n]" for i in range(k))
-    return VARIANCE.format(k=k, open=opened, steps="".join(f"{step}\n" for step in steps))
+    return VARIANCE.format(k=k, open=opened, steps=_indented(_moments([f"x{i}[i]" for i in range(k)]), 8))
+
+
+def _moments(values: list[str]) -> list[str]:
+    """Welford's recurrence over models, in registers: the variance is `total` over their number."""
+    lines = [f"mean, total = {values[0]}, NONE"]
+    for i, value in enumerate(values[1:], start=2):
+        lines += [f"offset = {value} - mean", f"mean = mean + offset / np.float32({i})"]
+        lines += [f"total = total + offset * ({value} - mean)"]
+    return lines
 
 
 def _tail(name: str, k: int, arguments: list[str], letters: list[str], loops: str) -> str:
@@ -136,8 +142,25 @@ def _elected(k: int, values: list[str]) -> list[tuple[str | None, list[str]]]:
     values += [f"a{i} = (toward(t{i}, vote) > 0) & some" for i in range(k)]
     values += ["v = t0 if a0 else NONE", *[f"v = v + t{i} if a{i} else v" for i in range(1, k)]]
     shares = ["d = s0 if a0 else NONE", *[f"d = d + s{i} if a{i} else d" for i in range(1, k)]]
-    divide = "v / (instead if abs(d) <= small else d) * factor"
-    return [("divide", _loop(True, [*values, *shares], divide)), (None, _loop(True, values, "v * factor"))]
+    return [("divide", _loop(True, [*values, *shares], MEAN)), (None, _loop(True, values, "v * factor"))]
+
+
+def _choose(k: int) -> str:
+    """What varies enough over the models is elected, then weighed."""
+    names = [f"t{i}" for i in range(k)]
+    values = [*_differences(k), *_moments(names), f"far = total / np.float32({k}) >= enough"]
+    values += [f"{name} = {name} if far else NONE" for name in names]
+    loops = [(None, _loop(True, [*values, *_weighed(names)], MEAN))]
+    return _frame("choose", k, ["weights", "shares", "enough", "even"], ["w", "s"], _branches(loops))
+
+
+def _count_spread(k: int) -> str:
+    """Variances over the models, counted."""
+    values = [f"x{i}[i]" for i in range(k)]
+    body = ["base = row[i]", *[f"t{i} = of_brain({value}) - base" for i, value in enumerate(values)]]
+    body += [f"top = highest(top, {value}, INFINITE_BRAIN)" for value in values]
+    body += [*_moments([f"t{i}" for i in range(k)]), f"row[i] = total / np.float32({k})"]
+    return COUNT_SPREAD.format(k=k, open=_opened(k), body=_indented(body, 12))
 
 
 def _changed(k: int) -> str:
@@ -175,19 +198,26 @@ def _branches(loops: list[tuple[str | None, list[str]]], indent: int = 8) -> str
             continue
         lines.append(("if " if number == 0 else "elif ") + test + ":" if test else "else:")
         lines += ["    " + line for line in loop]
-    return "\n".join(" " * indent + line for line in lines)
+    return _indented(lines, indent)
 
 
 def _frame(name: str, k: int, arguments: list[str], letters: list[str], loops: str) -> str:
-    opened = [f"        x{i} = carray(pointer_2(addresses[first + {i}] + 2 * at), (m,))" for i in range(k)]
     return FRAME.format(
         name=name,
         k=k,
         taken=", ".join([*arguments, "scalars"]),
         unpack=_unpacked(k, letters, arguments),
-        open="\n".join(opened),
+        open=_opened(k),
         loops=loops,
     )
+
+
+def _opened(k: int) -> str:
+    return "\n".join(f"        x{i} = carray(pointer_2(addresses[first + {i}] + 2 * at), (m,))" for i in range(k))
+
+
+def _indented(lines: list[str], indent: int) -> str:
+    return "\n".join(" " * indent + line for line in lines)
 
 
 def _unpacked(k: int, letters: list[str], arguments: list[str]) -> str:

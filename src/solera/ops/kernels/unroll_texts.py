@@ -30,8 +30,9 @@ from solera.ops.kernels.loops.numbers import (
     wide,
 )
 from solera.ops.kernels.loops.reading import narrow, widen
+from solera.ops.kernels.loops.sifting import bracketed
 
-INFINITE = np.int32(0x7F800000)
+INFINITE, INFINITE_BRAIN = np.int32(0x7F800000), np.int32(0x7F80)
 NONE, ONE = np.float32(0), np.float32(1)
 '''
 
@@ -61,6 +62,31 @@ def {name}_{k}(n, reading, given, target, target_kind, target_size):
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
     return verdict
+"""
+
+COUNT_SPREAD = """
+
+@njit(**OPTIONS)
+def count_spread_{k}(n, reading, ends, counts, zeros, room, filled):
+    wide()
+    addresses, kinds, sizes, numbers, least, _delta = reading
+    tile, first = carray(pointer_f(stacked()), (PART,)), 1
+    for at in range(0, n, PART):
+        m, none, top = min(PART, n - at), 0, np.int32(0)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return False
+{open}
+        for i in range(m):
+{body}
+        if top == INFINITE_BRAIN:
+            return False
+        for b in range(ends.shape[1]):
+            kept, none = bracketed(row, ends[0, b], counts[0, b], room[0, b, filled[0, b] :], row.ctypes.data)
+            filled[0, b] += kept
+        zeros[0] += none
+    return True
 """
 
 TAILS = '''"""How most merges end, all models in one loop, and variances. Made by `unroll.py`; do not edit.
@@ -103,8 +129,8 @@ def variance_{k}(T, out):
     n = out.shape[0]
 {open}
     for i in range(n):
-        mean, total = x0[i], NONE
-{steps}        out[i] = total / np.float32({k})
+{steps}
+        out[i] = total / np.float32({k})
 """
 
 CHOICE = """

@@ -94,7 +94,7 @@ def _function(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any
 def bracketed(row, ends, counts, room, ahead):
     """Keep what lies between the ends in `room`, and count what lies below and at them; returns (kept, zeros).
 
-    The room is `LANES` longer than what may be kept. Meanwhile two bytes for each number are asked for, from an address.
+    The room is `LANES` longer than what may be kept. Meanwhile two bytes for each number are asked for, at `ahead`.
     """
     wide()
     n, low, high = row.shape[0], np.int32(ends[0]), np.int32(ends[1])

@@ -81,9 +81,9 @@ def weigh_tail_1(T, row, weights, shares, even, scalars):
         vote = x0[i]
         vote = even if vote == 0 else vote
         some = (vote > 0) | (vote < 0)
-        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
-        v = t0
-        d = (s0 if t0 != 0 else NONE * s0)
+        a0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        v = a0
+        d = (s0 if a0 != 0 else NONE * s0)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
 
 
@@ -170,10 +170,10 @@ def weigh_tail_2(T, row, weights, shares, even, scalars):
         vote = x0[i] + x1[i]
         vote = even if vote == 0 else vote
         some = (vote > 0) | (vote < 0)
-        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
-        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
-        v = t0 + t1
-        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1)
+        a0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        a1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        v = a0 + a1
+        d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
 
 
@@ -274,11 +274,11 @@ def weigh_tail_3(T, row, weights, shares, even, scalars):
         vote = x0[i] + x1[i] + x2[i]
         vote = even if vote == 0 else vote
         some = (vote > 0) | (vote < 0)
-        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
-        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
-        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
-        v = t0 + t1 + t2
-        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2)
+        a0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        a1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        a2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
+        v = a0 + a1 + a2
+        d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
 
 
@@ -393,12 +393,12 @@ def weigh_tail_4(T, row, weights, shares, even, scalars):
         vote = x0[i] + x1[i] + x2[i] + x3[i]
         vote = even if vote == 0 else vote
         some = (vote > 0) | (vote < 0)
-        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
-        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
-        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
-        t3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
-        v = t0 + t1 + t2 + t3
-        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3)
+        a0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        a1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        a2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
+        a3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
+        v = a0 + a1 + a2 + a3
+        d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2) + (s3 if a3 != 0 else NONE * s3)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
 
 
@@ -527,13 +527,13 @@ def weigh_tail_5(T, row, weights, shares, even, scalars):
         vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i]
         vote = even if vote == 0 else vote
         some = (vote > 0) | (vote < 0)
-        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
-        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
-        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
-        t3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
-        t4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
-        v = t0 + t1 + t2 + t3 + t4
-        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4)
+        a0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        a1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        a2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
+        a3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
+        a4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
+        v = a0 + a1 + a2 + a3 + a4
+        d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2) + (s3 if a3 != 0 else NONE * s3) + (s4 if a4 != 0 else NONE * s4)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
 
 
@@ -676,14 +676,14 @@ def weigh_tail_6(T, row, weights, shares, even, scalars):
         vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i]
         vote = even if vote == 0 else vote
         some = (vote > 0) | (vote < 0)
-        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
-        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
-        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
-        t3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
-        t4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
-        t5 = (x5[i] if (toward(x5[i], vote) > 0) & some else NONE) * w5
-        v = t0 + t1 + t2 + t3 + t4 + t5
-        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4) + (s5 if t5 != 0 else NONE * s5)
+        a0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        a1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        a2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
+        a3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
+        a4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
+        a5 = (x5[i] if (toward(x5[i], vote) > 0) & some else NONE) * w5
+        v = a0 + a1 + a2 + a3 + a4 + a5
+        d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2) + (s3 if a3 != 0 else NONE * s3) + (s4 if a4 != 0 else NONE * s4) + (s5 if a5 != 0 else NONE * s5)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
 
 
@@ -840,15 +840,15 @@ def weigh_tail_7(T, row, weights, shares, even, scalars):
         vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i] + x6[i]
         vote = even if vote == 0 else vote
         some = (vote > 0) | (vote < 0)
-        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
-        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
-        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
-        t3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
-        t4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
-        t5 = (x5[i] if (toward(x5[i], vote) > 0) & some else NONE) * w5
-        t6 = (x6[i] if (toward(x6[i], vote) > 0) & some else NONE) * w6
-        v = t0 + t1 + t2 + t3 + t4 + t5 + t6
-        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4) + (s5 if t5 != 0 else NONE * s5) + (s6 if t6 != 0 else NONE * s6)
+        a0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        a1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        a2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
+        a3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
+        a4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
+        a5 = (x5[i] if (toward(x5[i], vote) > 0) & some else NONE) * w5
+        a6 = (x6[i] if (toward(x6[i], vote) > 0) & some else NONE) * w6
+        v = a0 + a1 + a2 + a3 + a4 + a5 + a6
+        d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2) + (s3 if a3 != 0 else NONE * s3) + (s4 if a4 != 0 else NONE * s4) + (s5 if a5 != 0 else NONE * s5) + (s6 if a6 != 0 else NONE * s6)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
 
 
@@ -1019,16 +1019,16 @@ def weigh_tail_8(T, row, weights, shares, even, scalars):
         vote = x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i] + x6[i] + x7[i]
         vote = even if vote == 0 else vote
         some = (vote > 0) | (vote < 0)
-        t0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
-        t1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
-        t2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
-        t3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
-        t4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
-        t5 = (x5[i] if (toward(x5[i], vote) > 0) & some else NONE) * w5
-        t6 = (x6[i] if (toward(x6[i], vote) > 0) & some else NONE) * w6
-        t7 = (x7[i] if (toward(x7[i], vote) > 0) & some else NONE) * w7
-        v = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
-        d = (s0 if t0 != 0 else NONE * s0) + (s1 if t1 != 0 else NONE * s1) + (s2 if t2 != 0 else NONE * s2) + (s3 if t3 != 0 else NONE * s3) + (s4 if t4 != 0 else NONE * s4) + (s5 if t5 != 0 else NONE * s5) + (s6 if t6 != 0 else NONE * s6) + (s7 if t7 != 0 else NONE * s7)
+        a0 = (x0[i] if (toward(x0[i], vote) > 0) & some else NONE) * w0
+        a1 = (x1[i] if (toward(x1[i], vote) > 0) & some else NONE) * w1
+        a2 = (x2[i] if (toward(x2[i], vote) > 0) & some else NONE) * w2
+        a3 = (x3[i] if (toward(x3[i], vote) > 0) & some else NONE) * w3
+        a4 = (x4[i] if (toward(x4[i], vote) > 0) & some else NONE) * w4
+        a5 = (x5[i] if (toward(x5[i], vote) > 0) & some else NONE) * w5
+        a6 = (x6[i] if (toward(x6[i], vote) > 0) & some else NONE) * w6
+        a7 = (x7[i] if (toward(x7[i], vote) > 0) & some else NONE) * w7
+        v = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
+        d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2) + (s3 if a3 != 0 else NONE * s3) + (s4 if a4 != 0 else NONE * s4) + (s5 if a5 != 0 else NONE * s5) + (s6 if a6 != 0 else NONE * s6) + (s7 if a7 != 0 else NONE * s7)
         row[i] = base + v / (instead if abs(d) <= small else d) * factor
 
 

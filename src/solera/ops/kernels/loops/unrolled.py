@@ -26,8 +26,9 @@ from solera.ops.kernels.loops.numbers import (
     wide,
 )
 from solera.ops.kernels.loops.reading import narrow, widen
+from solera.ops.kernels.loops.sifting import bracketed
 
-INFINITE = np.int32(0x7F800000)
+INFINITE, INFINITE_BRAIN = np.int32(0x7F800000), np.int32(0x7F80)
 NONE, ONE = np.float32(0), np.float32(1)
 
 
@@ -217,6 +218,73 @@ def changed_1(n, reading, given, target, target_kind, target_size):
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
     return verdict
+
+
+@njit(**OPTIONS)
+def choose_1(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    weights, shares, enough, even, scalars = given
+    tile = carray(pointer_f(stacked()), (PART,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0 = weights[0]
+    s0 = shares[0]
+    verdict = 0
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        top = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            top = highest(top, bits_of(t0), INFINITE)
+            mean, total = t0, NONE
+            far = total / np.float32(1) >= enough
+            t0 = t0 if far else NONE
+            vote = t0
+            vote = even if vote == 0 else vote
+            some = (vote > 0) | (vote < 0)
+            a0 = (t0 if (toward(t0, vote) > 0) & some else NONE) * w0
+            v = a0
+            d = (s0 if a0 != 0 else NONE * s0)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def count_spread_1(n, reading, ends, counts, zeros, room, filled):
+    wide()
+    addresses, kinds, sizes, numbers, least, _delta = reading
+    tile, first = carray(pointer_f(stacked()), (PART,)), 1
+    for at in range(0, n, PART):
+        m, none, top = min(PART, n - at), 0, np.int32(0)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return False
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        for i in range(m):
+            base = row[i]
+            t0 = of_brain(x0[i]) - base
+            top = highest(top, x0[i], INFINITE_BRAIN)
+            mean, total = t0, NONE
+            row[i] = total / np.float32(1)
+        if top == INFINITE_BRAIN:
+            return False
+        for b in range(ends.shape[1]):
+            kept, none = bracketed(row, ends[0, b], counts[0, b], room[0, b, filled[0, b] :], row.ctypes.data)
+            filled[0, b] += kept
+        zeros[0] += none
+    return True
 
 
 @njit(**OPTIONS)
@@ -433,6 +501,86 @@ def changed_2(n, reading, given, target, target_kind, target_size):
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
     return verdict
+
+
+@njit(**OPTIONS)
+def choose_2(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    weights, shares, enough, even, scalars = given
+    tile = carray(pointer_f(stacked()), (PART,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1 = weights[0], weights[1]
+    s0, s1 = shares[0], shares[1]
+    verdict = 0
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        top = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            top = highest(top, bits_of(t0 + t1), INFINITE)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            far = total / np.float32(2) >= enough
+            t0 = t0 if far else NONE
+            t1 = t1 if far else NONE
+            vote = t0 + t1
+            vote = even if vote == 0 else vote
+            some = (vote > 0) | (vote < 0)
+            a0 = (t0 if (toward(t0, vote) > 0) & some else NONE) * w0
+            a1 = (t1 if (toward(t1, vote) > 0) & some else NONE) * w1
+            v = a0 + a1
+            d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def count_spread_2(n, reading, ends, counts, zeros, room, filled):
+    wide()
+    addresses, kinds, sizes, numbers, least, _delta = reading
+    tile, first = carray(pointer_f(stacked()), (PART,)), 1
+    for at in range(0, n, PART):
+        m, none, top = min(PART, n - at), 0, np.int32(0)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return False
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        for i in range(m):
+            base = row[i]
+            t0 = of_brain(x0[i]) - base
+            t1 = of_brain(x1[i]) - base
+            top = highest(top, x0[i], INFINITE_BRAIN)
+            top = highest(top, x1[i], INFINITE_BRAIN)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            row[i] = total / np.float32(2)
+        if top == INFINITE_BRAIN:
+            return False
+        for b in range(ends.shape[1]):
+            kept, none = bracketed(row, ends[0, b], counts[0, b], room[0, b, filled[0, b] :], row.ctypes.data)
+            filled[0, b] += kept
+        zeros[0] += none
+    return True
 
 
 @njit(**OPTIONS)
@@ -677,6 +825,99 @@ def changed_3(n, reading, given, target, target_kind, target_size):
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
     return verdict
+
+
+@njit(**OPTIONS)
+def choose_3(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    weights, shares, enough, even, scalars = given
+    tile = carray(pointer_f(stacked()), (PART,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2 = weights[0], weights[1], weights[2]
+    s0, s1, s2 = shares[0], shares[1], shares[2]
+    verdict = 0
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        top = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            far = total / np.float32(3) >= enough
+            t0 = t0 if far else NONE
+            t1 = t1 if far else NONE
+            t2 = t2 if far else NONE
+            vote = t0 + t1 + t2
+            vote = even if vote == 0 else vote
+            some = (vote > 0) | (vote < 0)
+            a0 = (t0 if (toward(t0, vote) > 0) & some else NONE) * w0
+            a1 = (t1 if (toward(t1, vote) > 0) & some else NONE) * w1
+            a2 = (t2 if (toward(t2, vote) > 0) & some else NONE) * w2
+            v = a0 + a1 + a2
+            d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def count_spread_3(n, reading, ends, counts, zeros, room, filled):
+    wide()
+    addresses, kinds, sizes, numbers, least, _delta = reading
+    tile, first = carray(pointer_f(stacked()), (PART,)), 1
+    for at in range(0, n, PART):
+        m, none, top = min(PART, n - at), 0, np.int32(0)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return False
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        for i in range(m):
+            base = row[i]
+            t0 = of_brain(x0[i]) - base
+            t1 = of_brain(x1[i]) - base
+            t2 = of_brain(x2[i]) - base
+            top = highest(top, x0[i], INFINITE_BRAIN)
+            top = highest(top, x1[i], INFINITE_BRAIN)
+            top = highest(top, x2[i], INFINITE_BRAIN)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            row[i] = total / np.float32(3)
+        if top == INFINITE_BRAIN:
+            return False
+        for b in range(ends.shape[1]):
+            kept, none = bracketed(row, ends[0, b], counts[0, b], room[0, b, filled[0, b] :], row.ctypes.data)
+            filled[0, b] += kept
+        zeros[0] += none
+    return True
 
 
 @njit(**OPTIONS)
@@ -949,6 +1190,112 @@ def changed_4(n, reading, given, target, target_kind, target_size):
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
     return verdict
+
+
+@njit(**OPTIONS)
+def choose_4(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    weights, shares, enough, even, scalars = given
+    tile = carray(pointer_f(stacked()), (PART,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    s0, s1, s2, s3 = shares[0], shares[1], shares[2], shares[3]
+    verdict = 0
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        top = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            t3 = (of_brain(x3[i]) - base)
+            top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            offset = t3 - mean
+            mean = mean + offset / np.float32(4)
+            total = total + offset * (t3 - mean)
+            far = total / np.float32(4) >= enough
+            t0 = t0 if far else NONE
+            t1 = t1 if far else NONE
+            t2 = t2 if far else NONE
+            t3 = t3 if far else NONE
+            vote = t0 + t1 + t2 + t3
+            vote = even if vote == 0 else vote
+            some = (vote > 0) | (vote < 0)
+            a0 = (t0 if (toward(t0, vote) > 0) & some else NONE) * w0
+            a1 = (t1 if (toward(t1, vote) > 0) & some else NONE) * w1
+            a2 = (t2 if (toward(t2, vote) > 0) & some else NONE) * w2
+            a3 = (t3 if (toward(t3, vote) > 0) & some else NONE) * w3
+            v = a0 + a1 + a2 + a3
+            d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2) + (s3 if a3 != 0 else NONE * s3)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def count_spread_4(n, reading, ends, counts, zeros, room, filled):
+    wide()
+    addresses, kinds, sizes, numbers, least, _delta = reading
+    tile, first = carray(pointer_f(stacked()), (PART,)), 1
+    for at in range(0, n, PART):
+        m, none, top = min(PART, n - at), 0, np.int32(0)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return False
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        for i in range(m):
+            base = row[i]
+            t0 = of_brain(x0[i]) - base
+            t1 = of_brain(x1[i]) - base
+            t2 = of_brain(x2[i]) - base
+            t3 = of_brain(x3[i]) - base
+            top = highest(top, x0[i], INFINITE_BRAIN)
+            top = highest(top, x1[i], INFINITE_BRAIN)
+            top = highest(top, x2[i], INFINITE_BRAIN)
+            top = highest(top, x3[i], INFINITE_BRAIN)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            offset = t3 - mean
+            mean = mean + offset / np.float32(4)
+            total = total + offset * (t3 - mean)
+            row[i] = total / np.float32(4)
+        if top == INFINITE_BRAIN:
+            return False
+        for b in range(ends.shape[1]):
+            kept, none = bracketed(row, ends[0, b], counts[0, b], room[0, b, filled[0, b] :], row.ctypes.data)
+            filled[0, b] += kept
+        zeros[0] += none
+    return True
 
 
 @njit(**OPTIONS)
@@ -1249,6 +1596,125 @@ def changed_5(n, reading, given, target, target_kind, target_size):
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
     return verdict
+
+
+@njit(**OPTIONS)
+def choose_5(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    weights, shares, enough, even, scalars = given
+    tile = carray(pointer_f(stacked()), (PART,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
+    s0, s1, s2, s3, s4 = shares[0], shares[1], shares[2], shares[3], shares[4]
+    verdict = 0
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        top = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            t3 = (of_brain(x3[i]) - base)
+            t4 = (of_brain(x4[i]) - base)
+            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            offset = t3 - mean
+            mean = mean + offset / np.float32(4)
+            total = total + offset * (t3 - mean)
+            offset = t4 - mean
+            mean = mean + offset / np.float32(5)
+            total = total + offset * (t4 - mean)
+            far = total / np.float32(5) >= enough
+            t0 = t0 if far else NONE
+            t1 = t1 if far else NONE
+            t2 = t2 if far else NONE
+            t3 = t3 if far else NONE
+            t4 = t4 if far else NONE
+            vote = t0 + t1 + t2 + t3 + t4
+            vote = even if vote == 0 else vote
+            some = (vote > 0) | (vote < 0)
+            a0 = (t0 if (toward(t0, vote) > 0) & some else NONE) * w0
+            a1 = (t1 if (toward(t1, vote) > 0) & some else NONE) * w1
+            a2 = (t2 if (toward(t2, vote) > 0) & some else NONE) * w2
+            a3 = (t3 if (toward(t3, vote) > 0) & some else NONE) * w3
+            a4 = (t4 if (toward(t4, vote) > 0) & some else NONE) * w4
+            v = a0 + a1 + a2 + a3 + a4
+            d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2) + (s3 if a3 != 0 else NONE * s3) + (s4 if a4 != 0 else NONE * s4)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def count_spread_5(n, reading, ends, counts, zeros, room, filled):
+    wide()
+    addresses, kinds, sizes, numbers, least, _delta = reading
+    tile, first = carray(pointer_f(stacked()), (PART,)), 1
+    for at in range(0, n, PART):
+        m, none, top = min(PART, n - at), 0, np.int32(0)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return False
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        for i in range(m):
+            base = row[i]
+            t0 = of_brain(x0[i]) - base
+            t1 = of_brain(x1[i]) - base
+            t2 = of_brain(x2[i]) - base
+            t3 = of_brain(x3[i]) - base
+            t4 = of_brain(x4[i]) - base
+            top = highest(top, x0[i], INFINITE_BRAIN)
+            top = highest(top, x1[i], INFINITE_BRAIN)
+            top = highest(top, x2[i], INFINITE_BRAIN)
+            top = highest(top, x3[i], INFINITE_BRAIN)
+            top = highest(top, x4[i], INFINITE_BRAIN)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            offset = t3 - mean
+            mean = mean + offset / np.float32(4)
+            total = total + offset * (t3 - mean)
+            offset = t4 - mean
+            mean = mean + offset / np.float32(5)
+            total = total + offset * (t4 - mean)
+            row[i] = total / np.float32(5)
+        if top == INFINITE_BRAIN:
+            return False
+        for b in range(ends.shape[1]):
+            kept, none = bracketed(row, ends[0, b], counts[0, b], room[0, b, filled[0, b] :], row.ctypes.data)
+            filled[0, b] += kept
+        zeros[0] += none
+    return True
 
 
 @njit(**OPTIONS)
@@ -1577,6 +2043,138 @@ def changed_6(n, reading, given, target, target_kind, target_size):
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
     return verdict
+
+
+@njit(**OPTIONS)
+def choose_6(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    weights, shares, enough, even, scalars = given
+    tile = carray(pointer_f(stacked()), (PART,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    s0, s1, s2, s3, s4, s5 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5]
+    verdict = 0
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        top = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            t3 = (of_brain(x3[i]) - base)
+            t4 = (of_brain(x4[i]) - base)
+            t5 = (of_brain(x5[i]) - base)
+            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            offset = t3 - mean
+            mean = mean + offset / np.float32(4)
+            total = total + offset * (t3 - mean)
+            offset = t4 - mean
+            mean = mean + offset / np.float32(5)
+            total = total + offset * (t4 - mean)
+            offset = t5 - mean
+            mean = mean + offset / np.float32(6)
+            total = total + offset * (t5 - mean)
+            far = total / np.float32(6) >= enough
+            t0 = t0 if far else NONE
+            t1 = t1 if far else NONE
+            t2 = t2 if far else NONE
+            t3 = t3 if far else NONE
+            t4 = t4 if far else NONE
+            t5 = t5 if far else NONE
+            vote = t0 + t1 + t2 + t3 + t4 + t5
+            vote = even if vote == 0 else vote
+            some = (vote > 0) | (vote < 0)
+            a0 = (t0 if (toward(t0, vote) > 0) & some else NONE) * w0
+            a1 = (t1 if (toward(t1, vote) > 0) & some else NONE) * w1
+            a2 = (t2 if (toward(t2, vote) > 0) & some else NONE) * w2
+            a3 = (t3 if (toward(t3, vote) > 0) & some else NONE) * w3
+            a4 = (t4 if (toward(t4, vote) > 0) & some else NONE) * w4
+            a5 = (t5 if (toward(t5, vote) > 0) & some else NONE) * w5
+            v = a0 + a1 + a2 + a3 + a4 + a5
+            d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2) + (s3 if a3 != 0 else NONE * s3) + (s4 if a4 != 0 else NONE * s4) + (s5 if a5 != 0 else NONE * s5)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def count_spread_6(n, reading, ends, counts, zeros, room, filled):
+    wide()
+    addresses, kinds, sizes, numbers, least, _delta = reading
+    tile, first = carray(pointer_f(stacked()), (PART,)), 1
+    for at in range(0, n, PART):
+        m, none, top = min(PART, n - at), 0, np.int32(0)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return False
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        for i in range(m):
+            base = row[i]
+            t0 = of_brain(x0[i]) - base
+            t1 = of_brain(x1[i]) - base
+            t2 = of_brain(x2[i]) - base
+            t3 = of_brain(x3[i]) - base
+            t4 = of_brain(x4[i]) - base
+            t5 = of_brain(x5[i]) - base
+            top = highest(top, x0[i], INFINITE_BRAIN)
+            top = highest(top, x1[i], INFINITE_BRAIN)
+            top = highest(top, x2[i], INFINITE_BRAIN)
+            top = highest(top, x3[i], INFINITE_BRAIN)
+            top = highest(top, x4[i], INFINITE_BRAIN)
+            top = highest(top, x5[i], INFINITE_BRAIN)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            offset = t3 - mean
+            mean = mean + offset / np.float32(4)
+            total = total + offset * (t3 - mean)
+            offset = t4 - mean
+            mean = mean + offset / np.float32(5)
+            total = total + offset * (t4 - mean)
+            offset = t5 - mean
+            mean = mean + offset / np.float32(6)
+            total = total + offset * (t5 - mean)
+            row[i] = total / np.float32(6)
+        if top == INFINITE_BRAIN:
+            return False
+        for b in range(ends.shape[1]):
+            kept, none = bracketed(row, ends[0, b], counts[0, b], room[0, b, filled[0, b] :], row.ctypes.data)
+            filled[0, b] += kept
+        zeros[0] += none
+    return True
 
 
 @njit(**OPTIONS)
@@ -1933,6 +2531,151 @@ def changed_7(n, reading, given, target, target_kind, target_size):
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
     return verdict
+
+
+@njit(**OPTIONS)
+def choose_7(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    weights, shares, enough, even, scalars = given
+    tile = carray(pointer_f(stacked()), (PART,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
+    s0, s1, s2, s3, s4, s5, s6 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6]
+    verdict = 0
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        top = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            t3 = (of_brain(x3[i]) - base)
+            t4 = (of_brain(x4[i]) - base)
+            t5 = (of_brain(x5[i]) - base)
+            t6 = (of_brain(x6[i]) - base)
+            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            offset = t3 - mean
+            mean = mean + offset / np.float32(4)
+            total = total + offset * (t3 - mean)
+            offset = t4 - mean
+            mean = mean + offset / np.float32(5)
+            total = total + offset * (t4 - mean)
+            offset = t5 - mean
+            mean = mean + offset / np.float32(6)
+            total = total + offset * (t5 - mean)
+            offset = t6 - mean
+            mean = mean + offset / np.float32(7)
+            total = total + offset * (t6 - mean)
+            far = total / np.float32(7) >= enough
+            t0 = t0 if far else NONE
+            t1 = t1 if far else NONE
+            t2 = t2 if far else NONE
+            t3 = t3 if far else NONE
+            t4 = t4 if far else NONE
+            t5 = t5 if far else NONE
+            t6 = t6 if far else NONE
+            vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
+            vote = even if vote == 0 else vote
+            some = (vote > 0) | (vote < 0)
+            a0 = (t0 if (toward(t0, vote) > 0) & some else NONE) * w0
+            a1 = (t1 if (toward(t1, vote) > 0) & some else NONE) * w1
+            a2 = (t2 if (toward(t2, vote) > 0) & some else NONE) * w2
+            a3 = (t3 if (toward(t3, vote) > 0) & some else NONE) * w3
+            a4 = (t4 if (toward(t4, vote) > 0) & some else NONE) * w4
+            a5 = (t5 if (toward(t5, vote) > 0) & some else NONE) * w5
+            a6 = (t6 if (toward(t6, vote) > 0) & some else NONE) * w6
+            v = a0 + a1 + a2 + a3 + a4 + a5 + a6
+            d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2) + (s3 if a3 != 0 else NONE * s3) + (s4 if a4 != 0 else NONE * s4) + (s5 if a5 != 0 else NONE * s5) + (s6 if a6 != 0 else NONE * s6)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def count_spread_7(n, reading, ends, counts, zeros, room, filled):
+    wide()
+    addresses, kinds, sizes, numbers, least, _delta = reading
+    tile, first = carray(pointer_f(stacked()), (PART,)), 1
+    for at in range(0, n, PART):
+        m, none, top = min(PART, n - at), 0, np.int32(0)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return False
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        for i in range(m):
+            base = row[i]
+            t0 = of_brain(x0[i]) - base
+            t1 = of_brain(x1[i]) - base
+            t2 = of_brain(x2[i]) - base
+            t3 = of_brain(x3[i]) - base
+            t4 = of_brain(x4[i]) - base
+            t5 = of_brain(x5[i]) - base
+            t6 = of_brain(x6[i]) - base
+            top = highest(top, x0[i], INFINITE_BRAIN)
+            top = highest(top, x1[i], INFINITE_BRAIN)
+            top = highest(top, x2[i], INFINITE_BRAIN)
+            top = highest(top, x3[i], INFINITE_BRAIN)
+            top = highest(top, x4[i], INFINITE_BRAIN)
+            top = highest(top, x5[i], INFINITE_BRAIN)
+            top = highest(top, x6[i], INFINITE_BRAIN)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            offset = t3 - mean
+            mean = mean + offset / np.float32(4)
+            total = total + offset * (t3 - mean)
+            offset = t4 - mean
+            mean = mean + offset / np.float32(5)
+            total = total + offset * (t4 - mean)
+            offset = t5 - mean
+            mean = mean + offset / np.float32(6)
+            total = total + offset * (t5 - mean)
+            offset = t6 - mean
+            mean = mean + offset / np.float32(7)
+            total = total + offset * (t6 - mean)
+            row[i] = total / np.float32(7)
+        if top == INFINITE_BRAIN:
+            return False
+        for b in range(ends.shape[1]):
+            kept, none = bracketed(row, ends[0, b], counts[0, b], room[0, b, filled[0, b] :], row.ctypes.data)
+            filled[0, b] += kept
+        zeros[0] += none
+    return True
 
 
 @njit(**OPTIONS)
@@ -2317,3 +3060,161 @@ def changed_8(n, reading, given, target, target_kind, target_size):
         if not narrow(row, target + at * target_size, target_kind):
             verdict = 2
     return verdict
+
+
+@njit(**OPTIONS)
+def choose_8(n, reading, given, target, target_kind, target_size):
+    wide()
+    addresses, kinds, sizes, numbers, least, delta = reading
+    weights, shares, enough, even, scalars = given
+    tile = carray(pointer_f(stacked()), (PART,))
+    divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
+    first = 1 if delta else 0
+    w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
+    s0, s1, s2, s3, s4, s5, s6, s7 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6], shares[7]
+    verdict = 0
+    for at in range(0, n, PART):
+        m = min(PART, n - at)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if delta and not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return 1
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        x7 = carray(pointer_2(addresses[first + 7] + 2 * at), (m,))
+        top = np.int32(0)
+        for i in range(m):
+            base = row[i]
+            t0 = (of_brain(x0[i]) - base)
+            t1 = (of_brain(x1[i]) - base)
+            t2 = (of_brain(x2[i]) - base)
+            t3 = (of_brain(x3[i]) - base)
+            t4 = (of_brain(x4[i]) - base)
+            t5 = (of_brain(x5[i]) - base)
+            t6 = (of_brain(x6[i]) - base)
+            t7 = (of_brain(x7[i]) - base)
+            top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            offset = t3 - mean
+            mean = mean + offset / np.float32(4)
+            total = total + offset * (t3 - mean)
+            offset = t4 - mean
+            mean = mean + offset / np.float32(5)
+            total = total + offset * (t4 - mean)
+            offset = t5 - mean
+            mean = mean + offset / np.float32(6)
+            total = total + offset * (t5 - mean)
+            offset = t6 - mean
+            mean = mean + offset / np.float32(7)
+            total = total + offset * (t6 - mean)
+            offset = t7 - mean
+            mean = mean + offset / np.float32(8)
+            total = total + offset * (t7 - mean)
+            far = total / np.float32(8) >= enough
+            t0 = t0 if far else NONE
+            t1 = t1 if far else NONE
+            t2 = t2 if far else NONE
+            t3 = t3 if far else NONE
+            t4 = t4 if far else NONE
+            t5 = t5 if far else NONE
+            t6 = t6 if far else NONE
+            t7 = t7 if far else NONE
+            vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
+            vote = even if vote == 0 else vote
+            some = (vote > 0) | (vote < 0)
+            a0 = (t0 if (toward(t0, vote) > 0) & some else NONE) * w0
+            a1 = (t1 if (toward(t1, vote) > 0) & some else NONE) * w1
+            a2 = (t2 if (toward(t2, vote) > 0) & some else NONE) * w2
+            a3 = (t3 if (toward(t3, vote) > 0) & some else NONE) * w3
+            a4 = (t4 if (toward(t4, vote) > 0) & some else NONE) * w4
+            a5 = (t5 if (toward(t5, vote) > 0) & some else NONE) * w5
+            a6 = (t6 if (toward(t6, vote) > 0) & some else NONE) * w6
+            a7 = (t7 if (toward(t7, vote) > 0) & some else NONE) * w7
+            v = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7
+            d = (s0 if a0 != 0 else NONE * s0) + (s1 if a1 != 0 else NONE * s1) + (s2 if a2 != 0 else NONE * s2) + (s3 if a3 != 0 else NONE * s3) + (s4 if a4 != 0 else NONE * s4) + (s5 if a5 != 0 else NONE * s5) + (s6 if a6 != 0 else NONE * s6) + (s7 if a7 != 0 else NONE * s7)
+            row[i] = base + v / (instead if abs(d) <= small else d) * factor
+        if top == INFINITE:
+            return 1
+        if not narrow(row, target + at * target_size, target_kind):
+            verdict = 2
+    return verdict
+
+
+@njit(**OPTIONS)
+def count_spread_8(n, reading, ends, counts, zeros, room, filled):
+    wide()
+    addresses, kinds, sizes, numbers, least, _delta = reading
+    tile, first = carray(pointer_f(stacked()), (PART,)), 1
+    for at in range(0, n, PART):
+        m, none, top = min(PART, n - at), 0, np.int32(0)
+        fetch_all(reading, at + AHEAD, PART)
+        row = tile[:m]
+        if not widen(addresses[0] + sizes[0] * at, kinds[0], numbers[0], least[0], row):
+            return False
+        x0 = carray(pointer_2(addresses[first + 0] + 2 * at), (m,))
+        x1 = carray(pointer_2(addresses[first + 1] + 2 * at), (m,))
+        x2 = carray(pointer_2(addresses[first + 2] + 2 * at), (m,))
+        x3 = carray(pointer_2(addresses[first + 3] + 2 * at), (m,))
+        x4 = carray(pointer_2(addresses[first + 4] + 2 * at), (m,))
+        x5 = carray(pointer_2(addresses[first + 5] + 2 * at), (m,))
+        x6 = carray(pointer_2(addresses[first + 6] + 2 * at), (m,))
+        x7 = carray(pointer_2(addresses[first + 7] + 2 * at), (m,))
+        for i in range(m):
+            base = row[i]
+            t0 = of_brain(x0[i]) - base
+            t1 = of_brain(x1[i]) - base
+            t2 = of_brain(x2[i]) - base
+            t3 = of_brain(x3[i]) - base
+            t4 = of_brain(x4[i]) - base
+            t5 = of_brain(x5[i]) - base
+            t6 = of_brain(x6[i]) - base
+            t7 = of_brain(x7[i]) - base
+            top = highest(top, x0[i], INFINITE_BRAIN)
+            top = highest(top, x1[i], INFINITE_BRAIN)
+            top = highest(top, x2[i], INFINITE_BRAIN)
+            top = highest(top, x3[i], INFINITE_BRAIN)
+            top = highest(top, x4[i], INFINITE_BRAIN)
+            top = highest(top, x5[i], INFINITE_BRAIN)
+            top = highest(top, x6[i], INFINITE_BRAIN)
+            top = highest(top, x7[i], INFINITE_BRAIN)
+            mean, total = t0, NONE
+            offset = t1 - mean
+            mean = mean + offset / np.float32(2)
+            total = total + offset * (t1 - mean)
+            offset = t2 - mean
+            mean = mean + offset / np.float32(3)
+            total = total + offset * (t2 - mean)
+            offset = t3 - mean
+            mean = mean + offset / np.float32(4)
+            total = total + offset * (t3 - mean)
+            offset = t4 - mean
+            mean = mean + offset / np.float32(5)
+            total = total + offset * (t4 - mean)
+            offset = t5 - mean
+            mean = mean + offset / np.float32(6)
+            total = total + offset * (t5 - mean)
+            offset = t6 - mean
+            mean = mean + offset / np.float32(7)
+            total = total + offset * (t6 - mean)
+            offset = t7 - mean
+            mean = mean + offset / np.float32(8)
+            total = total + offset * (t7 - mean)
+            row[i] = total / np.float32(8)
+        if top == INFINITE_BRAIN:
+            return False
+        for b in range(ends.shape[1]):
+            kept, none = bracketed(row, ends[0, b], counts[0, b], room[0, b, filled[0, b] :], row.ctypes.data)
+            filled[0, b] += kept
+        zeros[0] += none
+    return True
