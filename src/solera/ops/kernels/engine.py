@@ -59,13 +59,13 @@ def _form_of_changes(codes: tuple[int, ...], ops: Packed, ends: Ends) -> Unrolle
     if codes == (Code.SELECT, Code.ELECT, Code.SCALE):
         return _form_of_choice(ops, ends)
     trimmed = codes[:1] == (Code.KEEP,)
-    if codes[int(trimmed) :] != (Code.SCALE, Code.ELECT) or (trimmed and not np.isinf(ops.high[0]).all()):
+    if codes[int(trimmed) :] != (Code.SCALE, Code.ELECT):
         return None
     if ops.low[-1, 0] != 0 or ends.ending not in (Ending.DISJOINT, Ending.TOTAL) or (ends.later != 1).any():
         return None
-    low = ops.low[0] if trimmed else np.zeros(ops.low.shape[1], np.float32)
+    low, high = (ops.low[0], ops.high[0]) if trimmed else np.float32([[0], [np.inf]]).repeat(ops.low.shape[1], 1)
     divide = ends.ending == Ending.DISJOINT
-    return Unrolled("elect", Given((low, ops.low[-2], ends.shares, ops.high[-1, 0], divide, ends.scalars)))
+    return Unrolled("elect", Given((low, high, ops.low[-2], ends.shares, ops.high[-1, 0], divide, ends.scalars)))
 
 
 def _form_of_choice(ops: Packed, ends: Ends) -> Unrolled | None:

@@ -127,9 +127,9 @@ def _band(k: int) -> str:
 
 def _elect(k: int) -> str:
     values = _differences(k)
-    values += [f"t{i} = t{i} * w{i} if abs(t{i}) >= l{i} else NONE" for i in range(k)]
-    loops = _elected(k, values)
-    return _frame("elect", k, ["low", "weights", "shares", "even", "divide"], ["l", "w", "s"], _branches(loops))
+    values += [f"t{i} = t{i} * w{i} if (abs(t{i}) >= l{i}) & (abs(t{i}) <= h{i}) else NONE" for i in range(k)]
+    given = ["low", "high", "weights", "shares", "even", "divide"]
+    return _frame("elect", k, given, ["l", "h", "w", "s"], _branches(_elected(k, values)))
 
 
 def _elected(k: int, values: list[str]) -> list[tuple[str | None, list[str]]]:

@@ -126,11 +126,12 @@ def band_1(n, reading, given, target, target_kind, target_size):
 def elect_1(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    low, weights, shares, even, divide, scalars = given
+    low, high, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0 = low[0]
+    h0 = high[0]
     w0 = weights[0]
     s0 = shares[0]
     verdict = 0
@@ -147,7 +148,7 @@ def elect_1(n, reading, given, target, target_kind, target_size):
                 base = row[i]
                 t0 = (of_brain(x0[i]) - base)
                 top = highest(top, bits_of(t0), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
                 vote = t0
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -160,7 +161,7 @@ def elect_1(n, reading, given, target, target_kind, target_size):
                 base = row[i]
                 t0 = (of_brain(x0[i]) - base)
                 top = highest(top, bits_of(t0), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
                 vote = t0
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -391,11 +392,12 @@ def band_2(n, reading, given, target, target_kind, target_size):
 def elect_2(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    low, weights, shares, even, divide, scalars = given
+    low, high, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1 = low[0], low[1]
+    h0, h1 = high[0], high[1]
     w0, w1 = weights[0], weights[1]
     s0, s1 = shares[0], shares[1]
     verdict = 0
@@ -414,8 +416,8 @@ def elect_2(n, reading, given, target, target_kind, target_size):
                 t0 = (of_brain(x0[i]) - base)
                 t1 = (of_brain(x1[i]) - base)
                 top = highest(top, bits_of(t0 + t1), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
                 vote = t0 + t1
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -432,8 +434,8 @@ def elect_2(n, reading, given, target, target_kind, target_size):
                 t0 = (of_brain(x0[i]) - base)
                 t1 = (of_brain(x1[i]) - base)
                 top = highest(top, bits_of(t0 + t1), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
                 vote = t0 + t1
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -697,11 +699,12 @@ def band_3(n, reading, given, target, target_kind, target_size):
 def elect_3(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    low, weights, shares, even, divide, scalars = given
+    low, high, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2 = low[0], low[1], low[2]
+    h0, h1, h2 = high[0], high[1], high[2]
     w0, w1, w2 = weights[0], weights[1], weights[2]
     s0, s1, s2 = shares[0], shares[1], shares[2]
     verdict = 0
@@ -722,9 +725,9 @@ def elect_3(n, reading, given, target, target_kind, target_size):
                 t1 = (of_brain(x1[i]) - base)
                 t2 = (of_brain(x2[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
                 vote = t0 + t1 + t2
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -745,9 +748,9 @@ def elect_3(n, reading, given, target, target_kind, target_size):
                 t1 = (of_brain(x1[i]) - base)
                 t2 = (of_brain(x2[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
                 vote = t0 + t1 + t2
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -1044,11 +1047,12 @@ def band_4(n, reading, given, target, target_kind, target_size):
 def elect_4(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    low, weights, shares, even, divide, scalars = given
+    low, high, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3 = low[0], low[1], low[2], low[3]
+    h0, h1, h2, h3 = high[0], high[1], high[2], high[3]
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
     s0, s1, s2, s3 = shares[0], shares[1], shares[2], shares[3]
     verdict = 0
@@ -1071,10 +1075,10 @@ def elect_4(n, reading, given, target, target_kind, target_size):
                 t2 = (of_brain(x2[i]) - base)
                 t3 = (of_brain(x3[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
-                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 * w3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
                 vote = t0 + t1 + t2 + t3
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -1099,10 +1103,10 @@ def elect_4(n, reading, given, target, target_kind, target_size):
                 t2 = (of_brain(x2[i]) - base)
                 t3 = (of_brain(x3[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
-                t3 = t3 * w3 if abs(t3) >= l3 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 * w3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
                 vote = t0 + t1 + t2 + t3
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -1432,11 +1436,12 @@ def band_5(n, reading, given, target, target_kind, target_size):
 def elect_5(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    low, weights, shares, even, divide, scalars = given
+    low, high, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4 = low[0], low[1], low[2], low[3], low[4]
+    h0, h1, h2, h3, h4 = high[0], high[1], high[2], high[3], high[4]
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
     s0, s1, s2, s3, s4 = shares[0], shares[1], shares[2], shares[3], shares[4]
     verdict = 0
@@ -1461,11 +1466,11 @@ def elect_5(n, reading, given, target, target_kind, target_size):
                 t3 = (of_brain(x3[i]) - base)
                 t4 = (of_brain(x4[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
-                t3 = t3 * w3 if abs(t3) >= l3 else NONE
-                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 * w3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 * w4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
                 vote = t0 + t1 + t2 + t3 + t4
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -1494,11 +1499,11 @@ def elect_5(n, reading, given, target, target_kind, target_size):
                 t3 = (of_brain(x3[i]) - base)
                 t4 = (of_brain(x4[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
-                t3 = t3 * w3 if abs(t3) >= l3 else NONE
-                t4 = t4 * w4 if abs(t4) >= l4 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 * w3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 * w4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
                 vote = t0 + t1 + t2 + t3 + t4
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -1861,11 +1866,12 @@ def band_6(n, reading, given, target, target_kind, target_size):
 def elect_6(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    low, weights, shares, even, divide, scalars = given
+    low, high, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5 = low[0], low[1], low[2], low[3], low[4], low[5]
+    h0, h1, h2, h3, h4, h5 = high[0], high[1], high[2], high[3], high[4], high[5]
     w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
     s0, s1, s2, s3, s4, s5 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5]
     verdict = 0
@@ -1892,12 +1898,12 @@ def elect_6(n, reading, given, target, target_kind, target_size):
                 t4 = (of_brain(x4[i]) - base)
                 t5 = (of_brain(x5[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
-                t3 = t3 * w3 if abs(t3) >= l3 else NONE
-                t4 = t4 * w4 if abs(t4) >= l4 else NONE
-                t5 = t5 * w5 if abs(t5) >= l5 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 * w3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 * w4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 * w5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -1930,12 +1936,12 @@ def elect_6(n, reading, given, target, target_kind, target_size):
                 t4 = (of_brain(x4[i]) - base)
                 t5 = (of_brain(x5[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
-                t3 = t3 * w3 if abs(t3) >= l3 else NONE
-                t4 = t4 * w4 if abs(t4) >= l4 else NONE
-                t5 = t5 * w5 if abs(t5) >= l5 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 * w3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 * w4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 * w5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -2331,11 +2337,12 @@ def band_7(n, reading, given, target, target_kind, target_size):
 def elect_7(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    low, weights, shares, even, divide, scalars = given
+    low, high, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5, l6 = low[0], low[1], low[2], low[3], low[4], low[5], low[6]
+    h0, h1, h2, h3, h4, h5, h6 = high[0], high[1], high[2], high[3], high[4], high[5], high[6]
     w0, w1, w2, w3, w4, w5, w6 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
     s0, s1, s2, s3, s4, s5, s6 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6]
     verdict = 0
@@ -2364,13 +2371,13 @@ def elect_7(n, reading, given, target, target_kind, target_size):
                 t5 = (of_brain(x5[i]) - base)
                 t6 = (of_brain(x6[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
-                t3 = t3 * w3 if abs(t3) >= l3 else NONE
-                t4 = t4 * w4 if abs(t4) >= l4 else NONE
-                t5 = t5 * w5 if abs(t5) >= l5 else NONE
-                t6 = t6 * w6 if abs(t6) >= l6 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 * w3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 * w4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 * w5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
+                t6 = t6 * w6 if (abs(t6) >= l6) & (abs(t6) <= h6) else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -2407,13 +2414,13 @@ def elect_7(n, reading, given, target, target_kind, target_size):
                 t5 = (of_brain(x5[i]) - base)
                 t6 = (of_brain(x6[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
-                t3 = t3 * w3 if abs(t3) >= l3 else NONE
-                t4 = t4 * w4 if abs(t4) >= l4 else NONE
-                t5 = t5 * w5 if abs(t5) >= l5 else NONE
-                t6 = t6 * w6 if abs(t6) >= l6 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 * w3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 * w4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 * w5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
+                t6 = t6 * w6 if (abs(t6) >= l6) & (abs(t6) <= h6) else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -2842,11 +2849,12 @@ def band_8(n, reading, given, target, target_kind, target_size):
 def elect_8(n, reading, given, target, target_kind, target_size):
     wide()
     addresses, kinds, sizes, numbers, least, delta = reading
-    low, weights, shares, even, divide, scalars = given
+    low, high, weights, shares, even, divide, scalars = given
     tile = carray(pointer_f(stacked()), (PART,))
     divisor, factor, small, instead = scalars[0], scalars[1], scalars[2], scalars[3]
     first = 1 if delta else 0
     l0, l1, l2, l3, l4, l5, l6, l7 = low[0], low[1], low[2], low[3], low[4], low[5], low[6], low[7]
+    h0, h1, h2, h3, h4, h5, h6, h7 = high[0], high[1], high[2], high[3], high[4], high[5], high[6], high[7]
     w0, w1, w2, w3, w4, w5, w6, w7 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7]
     s0, s1, s2, s3, s4, s5, s6, s7 = shares[0], shares[1], shares[2], shares[3], shares[4], shares[5], shares[6], shares[7]
     verdict = 0
@@ -2877,14 +2885,14 @@ def elect_8(n, reading, given, target, target_kind, target_size):
                 t6 = (of_brain(x6[i]) - base)
                 t7 = (of_brain(x7[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
-                t3 = t3 * w3 if abs(t3) >= l3 else NONE
-                t4 = t4 * w4 if abs(t4) >= l4 else NONE
-                t5 = t5 * w5 if abs(t5) >= l5 else NONE
-                t6 = t6 * w6 if abs(t6) >= l6 else NONE
-                t7 = t7 * w7 if abs(t7) >= l7 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 * w3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 * w4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 * w5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
+                t6 = t6 * w6 if (abs(t6) >= l6) & (abs(t6) <= h6) else NONE
+                t7 = t7 * w7 if (abs(t7) >= l7) & (abs(t7) <= h7) else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
@@ -2925,14 +2933,14 @@ def elect_8(n, reading, given, target, target_kind, target_size):
                 t6 = (of_brain(x6[i]) - base)
                 t7 = (of_brain(x7[i]) - base)
                 top = highest(top, bits_of(t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7), INFINITE)
-                t0 = t0 * w0 if abs(t0) >= l0 else NONE
-                t1 = t1 * w1 if abs(t1) >= l1 else NONE
-                t2 = t2 * w2 if abs(t2) >= l2 else NONE
-                t3 = t3 * w3 if abs(t3) >= l3 else NONE
-                t4 = t4 * w4 if abs(t4) >= l4 else NONE
-                t5 = t5 * w5 if abs(t5) >= l5 else NONE
-                t6 = t6 * w6 if abs(t6) >= l6 else NONE
-                t7 = t7 * w7 if abs(t7) >= l7 else NONE
+                t0 = t0 * w0 if (abs(t0) >= l0) & (abs(t0) <= h0) else NONE
+                t1 = t1 * w1 if (abs(t1) >= l1) & (abs(t1) <= h1) else NONE
+                t2 = t2 * w2 if (abs(t2) >= l2) & (abs(t2) <= h2) else NONE
+                t3 = t3 * w3 if (abs(t3) >= l3) & (abs(t3) <= h3) else NONE
+                t4 = t4 * w4 if (abs(t4) >= l4) & (abs(t4) <= h4) else NONE
+                t5 = t5 * w5 if (abs(t5) >= l5) & (abs(t5) <= h5) else NONE
+                t6 = t6 * w6 if (abs(t6) >= l6) & (abs(t6) <= h6) else NONE
+                t7 = t7 * w7 if (abs(t7) >= l7) & (abs(t7) <= h7) else NONE
                 vote = t0 + t1 + t2 + t3 + t4 + t5 + t6 + t7
                 vote = even if vote == 0 else vote
                 some = (vote > 0) | (vote < 0)
