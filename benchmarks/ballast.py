@@ -61,11 +61,14 @@ class Ballast:
 
     def take(self) -> None:
         """Wait until free memory is held."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write("take\n")
-        self._process.stdin.flush()
-        self._process.stdout.readline()
+        asked, answers = self._process.stdin, self._process.stdout
+        assert asked
+        assert answers
+        asked.write("take\n")
+        asked.flush()
+        if not answers.readline():
+            msg = "the process that holds free memory has ended"
+            raise RuntimeError(msg)
 
 
 @contextmanager

@@ -50,10 +50,10 @@ HOW = """\
 - mergekit is run as a black box in its own environment on the same recipe file, where one is given.
 """
 RUNNING_NOTE = """\
-Merges, then floors, each as its predecessor's output has just been deleted: both write into memory that is at hand.
-The slope is the difference between two sizes, merges over floors. Merges of more than two seconds were seen to take up
-to 1.6 times their time for an hour, all of it the system's time for fresh pages, while floors of one second took what
-they always take; the cause is not known.
+Merges, then floors. A virtual machine hands free memory back to its host within seconds, and pages that it gets anew
+cost up to three times the processor time: a floor of one second writes into what was freed a moment ago, a merge of
+three cannot. So `ballast.py` holds what is free and lets go of it as either writes. The slope is the difference between
+two sizes, merges over floors.
 """
 CLASS_NOTE = """\
 A class is met when all its methods are; a line whose rows were disturbed by other processes is neither met nor missed.
