@@ -52,6 +52,7 @@ class Bench:
     places: dict[str, Path]
     mergekit: Path | None = field(default_factory=_mergekit)
     settle: float = 0.0
+    largest: float = 90.0
 
     def data(self, job: Job) -> Path:
         """Folder of the job's checkpoints."""
@@ -236,7 +237,7 @@ def room_for(bench: Bench, job: Job, wanted: int) -> str:
     free = shutil.disk_usage(bench.places[job.place]).free
     if job.place != "disk":
         free = min(free, _available())
-    least = 90 * 10**9 if job.size == "7" else 0
+    least = bench.largest * 1e9 if job.size == "7" else 0
     if made or free >= max(need, least):
         return ""
     return f"{free / 1e9:.0f} GB free in {job.place}, {max(need, least) / 1e9:.0f} wanted"
@@ -301,13 +302,14 @@ def main() -> None:
     parser.add_argument("--disk", type=Path, default=HERE.parent / "build" / "bench", help="a folder on the disk")
     parser.add_argument("--results", type=Path, default=Results.path)
     parser.add_argument("--settle", type=float, default=0.0, help="seconds of rest before each process of a merge row")
+    parser.add_argument("--largest", type=float, default=90.0, help="GB that must be free for 7 B, of which it takes 68")
     options = parser.parse_args()
     results = Results(options.results)
     mine = f"solera-bench-{os.getuid()}"
     places = {"memory": MEMORY / mine, "card": MEMORY / mine, "disk": options.disk / mine}
     for folder in places.values():
         folder.mkdir(parents=True, exist_ok=True)
-    bench = Bench(results, places, settle=options.settle)
+    bench = Bench(results, places, settle=options.settle, largest=options.largest)
     finished = results.finished(options.since, options.calm)
     wanted = [job for job in jobs(full=options.full) if job.named(options.only, options.sizes)]
     todo = [job for job in wanted if tuple(job.key().values()) not in finished]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 import torch
@@ -136,3 +137,25 @@ def test_range_of_every_type(tmp_path):
             assert str(part.dtype) == f"torch.{dtype.torch_name}"
             assert part.view(torch.uint8).tolist() == data[dtype.itemsize :].tolist()
             assert source.read(reader, 0, 0).numel() == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice about files")
+def test_all_of_a_range_is_asked_for_and_nothing_is_read_by_the_process(file, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _descriptor, at, nbytes, _advice: asked.append((at, nbytes)))
+    with FileReader() as reader:
+        reader.soon(str(file), 5, (5 << 20) + 7)
+        assert reader.bytes_read == 0
+    assert asked[0][0] == 5
+    assert all(at + nbytes == after for (at, nbytes), (after, _) in pairwise(asked))
+    assert sum(nbytes for _, nbytes in asked) == (5 << 20) + 7
+
+
+def test_no_advice_is_no_error(file, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EINVAL, "no advice here")
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse, raising=False)
+    with FileReader() as reader:
+        reader.soon(str(file), 0, 4)
+        assert reader.pread(str(file), 0, 4).size == 4

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from solera.checkpoints.remote.reading import RemoteReader
 
 _OPEN_FILES = 512
+_STRIDE = 1 << 20  # systems read no more than about so much ahead at one word
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe in place of a file must not hang the run
 
 
@@ -127,6 +128,25 @@ class FileReader:
         out = np.empty((len(offsets), nbytes), dtype=np.uint8)
         self._read(path, [(offset, row.data) for offset, row in zip(offsets, out, strict=True)])
         return out.reshape(-1)
+
+    def soon(self, path: str, offset: int, nbytes: int) -> None:
+        """Have the system read bytes of a file of this machine from its disk, while other work goes on.
+
+        Raises:
+            NotFound, UnsafeFile, CheckpointError: as `pread`.
+        """
+        if "://" in path or not hasattr(os, "posix_fadvise"):
+            return
+        self._first_look(path)
+        descriptor, kept = self._descriptor(path)
+        try:
+            for at in range(offset, offset + nbytes, _STRIDE):
+                os.posix_fadvise(descriptor, at, min(_STRIDE, offset + nbytes - at), os.POSIX_FADV_WILLNEED)
+        except OSError:  # some file systems take no advice
+            return
+        finally:
+            if not kept:
+                os.close(descriptor)
 
     def view(self, path: str) -> View | None:
         """A file of this machine where the system holds it, to be shown part by part; None where a copy must do.

@@ -98,8 +98,9 @@ class FusedRun:
         return self.leaf.kernel.unseen(self.leaf.facts)
 
     def hold(self, limit: int) -> None:
-        """Read all operands once and keep them, when they are needed again and fit."""
+        """Have all operands read ahead; read them once and keep them, when they are needed again and fit."""
         leaf = self.leaf
+        self.engine.windows.soon(self.spans)
         again = any(p.scope is Scope.TENSOR for p in leaf.kernel.passes)
         needs = sum(r.numel * r.source.spec.dtype.itemsize for r in leaf.reads)
         self.room = limit - needs if needs <= limit else limit
@@ -123,6 +124,8 @@ class FusedRun:
         """Fold the whole leaf into the state of one step's summary."""
         found, pass_ = self.finish(step), self.pass_of(step)
         masks = self._noting(pass_.chosen(state, found, self.leaf.facts))
+        if not self.held:
+            self.engine.windows.soon(self.spans)
         block = self.engine.block * (AT_ONCE if self.held else 1)
         for start, stop in units(self.leaf.task, 0, self.leaf.task.numel, block):
             base, blocks = self._blocks(start, stop)

@@ -52,6 +52,12 @@ class Windows:
                 return shown
         return self.reader.pread(span.path, span.offset + start, stop - start, self.buffers.at(slot, stop - start))
 
+    def soon(self, spans: Sequence[Span]) -> None:
+        """Have spans of local files read ahead from their disk."""
+        if isinstance(self.reader, FileReader):
+            for span in spans:
+                self.reader.soon(span.path, span.offset, span.nbytes)
+
     def runs(self, span: Span, starts: Sequence[int], nbytes: int) -> NDArray[np.uint8]:
         """Runs of `nbytes` bytes from many places of a span, one after another, as a copy.
 
