@@ -302,7 +302,9 @@ def main() -> None:
     parser.add_argument("--disk", type=Path, default=HERE.parent / "build" / "bench", help="a folder on the disk")
     parser.add_argument("--results", type=Path, default=Results.path)
     parser.add_argument("--settle", type=float, default=0.0, help="seconds of rest before each process of a merge row")
-    parser.add_argument("--largest", type=float, default=90.0, help="GB that must be free for 7 B, of which it takes 68")
+    parser.add_argument(
+        "--largest", type=float, default=90.0, help="GB that must be free for 7 B, of which it takes 68"
+    )
     options = parser.parse_args()
     results = Results(options.results)
     mine = f"solera-bench-{os.getuid()}"
