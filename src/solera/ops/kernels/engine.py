@@ -63,7 +63,9 @@ def _form_of_changes(codes: tuple[int, ...], ops: Packed, ends: Ends) -> Unrolle
         return None
     if ops.low[-1, 0] != 0 or ends.ending not in (Ending.DISJOINT, Ending.TOTAL) or (ends.later != 1).any():
         return None
-    low, high = (ops.low[0], ops.high[0]) if trimmed else np.float32([[0], [np.inf]]).repeat(ops.low.shape[1], 1)
+    low, high = (
+        (ops.low[0], ops.high[0]) if trimmed else np.array([[0], [np.inf]], np.float32).repeat(ops.low.shape[1], 1)
+    )
     divide = ends.ending == Ending.DISJOINT
     return Unrolled("elect", Given((low, high, ops.low[-2], ends.shares, ops.high[-1, 0], divide, ends.scalars)))
 

@@ -150,8 +150,8 @@ def _choose(k: int) -> str:
     names = [f"t{i}" for i in range(k)]
     values = [*_differences(k), *_moments(names), f"far = total / np.float32({k}) >= enough"]
     values += [f"{name} = {name} if far else NONE" for name in names]
-    loops = [(None, _loop(True, [*values, *_weighed(names)], MEAN))]
-    return _frame("choose", k, ["weights", "shares", "enough", "even"], ["w", "s"], _branches(loops))
+    loop = _loop(True, [*values, *_weighed(names)], MEAN)
+    return _frame("choose", k, ["weights", "shares", "enough", "even"], ["w", "s"], _branches([(None, loop)]))
 
 
 def _count_spread(k: int) -> str:
