@@ -59,6 +59,9 @@ CLASS_NOTE = """\
 A class is met when all its methods are; a line whose rows were disturbed by other processes is neither met nor missed.
 Targets for mergekit, first byte and digests are the stricter ones that were
 set after probing.
+
+TIES over the whole model looks at every input twice, to count and to write, and maps its pages anew the second time:
+they stay out of resident memory. Digests take what BLAKE3 takes: their share grows as the rest gets quicker.
 """
 
 
