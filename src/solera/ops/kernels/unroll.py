@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from solera.ops.kernels.engine import MOST
-from solera.ops.kernels.unroll_texts import CHOICE, COUNT_SPREAD, FRAME, HEAD, TAIL, TAILS, VARIANCE
+from solera.ops.kernels.unroll_texts import COUNT_SPREAD, FRAME, HEAD, TAIL, TAILS, VARIANCE
 
 MEAN = "v / (instead if abs(d) <= small else d) * factor"
 
@@ -31,9 +31,9 @@ def tails() -> str:
     return "".join(
         [
             *parts,
-            _choice("add", ["weights"]),
-            _choice("elect", ["weights", "shares", "even", "divide"]),
-            _choice("weigh", ["weights", "shares", "even"]),
+            _which("add_tail", "T, row, weights, scalars"),
+            _which("elect_tail", "T, row, weights, shares, even, divide, scalars"),
+            _which("weigh_tail", "T, row, weights, shares, even, scalars"),
             _which("variance", "T, out"),
         ]
     )
@@ -85,14 +85,6 @@ def _tail(name: str, k: int, arguments: list[str], letters: list[str], loops: st
     return TAIL.format(name=name, k=k, arguments=given, unpack=unpack, open=opened, loops=loops)
 
 
-def _choice(name: str, arguments: list[str]) -> str:
-    given = "".join(f"{row}, " for row in arguments)
-    tests = ["if models == 1:", *[f"elif models == {k}:" for k in range(2, MOST)], "else:"]
-    calls = [f"    {name}_tail_{k}(T, row, {given}scalars)" for k in range(1, MOST + 1)]
-    branches = "\n".join(f"    {test}\n    {call}" for test, call in zip(tests, calls, strict=True))
-    return CHOICE.format(name=name, arguments=given, branches=branches)
-
-
 def _which(name: str, given: str) -> str:
     """The loop for as many models as there are."""
     tests = ["if models == 1:", *[f"elif models == {k}:" for k in range(2, MOST)], "else:"]
@@ -119,7 +111,7 @@ def _add(k: int) -> str:
 def _band(k: int) -> str:
     """A weighed sum of magnitudes within bounds."""
     values = _differences(k)
-    values += [f"t{i} = t{i} if (abs(t{i}) >= l{i}) & (abs(t{i}) <= h{i}) else NONE" for i in range(k)]
+    values += [f"t{i} = t{i} if {_within(i)} else NONE" for i in range(k)]
     values += [f"v = {' + '.join(f't{i} * w{i}' for i in range(k))}"]
     loops = [("divisor == 1", _loop(True, values, "v * factor")), (None, _loop(True, values, "v / divisor * factor"))]
     return _frame("band", k, ["low", "high", "weights"], ["l", "h", "w"], _branches(loops))
@@ -127,7 +119,7 @@ def _band(k: int) -> str:
 
 def _elect(k: int) -> str:
     values = _differences(k)
-    values += [f"t{i} = t{i} * w{i} if (abs(t{i}) >= l{i}) & (abs(t{i}) <= h{i}) else NONE" for i in range(k)]
+    values += [f"t{i} = t{i} * w{i} if {_within(i)} else NONE" for i in range(k)]
     given = ["low", "high", "weights", "shares", "even", "divide"]
     return _frame("elect", k, given, ["l", "h", "w", "s"], _branches(_elected(k, values)))
 
@@ -178,6 +170,10 @@ def _differences(k: int) -> list[str]:
     """What each model changes, and whether all of it is finite."""
     values = [f"t{i} = {_value(i, base=True)}" for i in range(k)]
     return [*values, f"top = highest(top, bits_of({' + '.join(f't{i}' for i in range(k))}), INFINITE)"]
+
+
+def _within(i: int) -> str:
+    return f"(abs(t{i}) >= l{i}) & (abs(t{i}) <= h{i})"
 
 
 def _value(i: int, base: bool) -> str:

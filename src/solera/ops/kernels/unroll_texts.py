@@ -132,11 +132,3 @@ def variance_{k}(T, out):
 {steps}
         out[i] = total / np.float32({k})
 """
-
-CHOICE = """
-
-@njit(**OPTIONS)
-def {name}_tail(T, row, {arguments}scalars):
-    models = T.shape[0]
-{branches}
-"""
