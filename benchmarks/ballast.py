@@ -13,8 +13,9 @@ import mmap
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 SPARE, CHUNK = 256 << 20, 16 << 20
@@ -52,33 +53,22 @@ def serve() -> None:
         give(held)
 
 
-class Ballast:
-    """The process that holds it."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        """As `ballast` makes it."""
-        self._process = process
-
-    def take(self) -> None:
-        """Wait until free memory is held."""
-        asked, answers = self._process.stdin, self._process.stdout
-        assert asked
-        assert answers
-        asked.write("take\n")
-        asked.flush()
-        if not answers.readline():
-            msg = "the process that holds free memory has ended"
-            raise RuntimeError(msg)
-
-
 @contextmanager
-def ballast() -> Iterator[Ballast]:
-    """A process that holds what is free."""
+def ballast() -> Iterator[Callable[[], None]]:
+    """A process that holds what is free; call what comes to have it held again, and wait until it is."""
     command = [sys.executable, __file__]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Ballast(process)
-        assert process.stdin
-        process.stdin.close()
+        yield partial(_ask, process)
+
+
+def _ask(process: subprocess.Popen[str]) -> None:
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write("take\n")
+    process.stdin.flush()
+    if not process.stdout.readline():
+        msg = "the process that holds free memory has ended"
+        raise RuntimeError(msg)
 
 
 if __name__ == "__main__":

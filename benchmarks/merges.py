@@ -36,6 +36,7 @@ HERE = Path(__file__).parent
 SOLERA = (sys.executable, "-m", "solera.cli")
 MEMORY = Path("/dev/shm")
 MARGIN = 2 << 30
+LARGEST = 90.0  # GB free for 7 B
 MERGES = ("merge", "compare", "running")
 
 
@@ -52,7 +53,7 @@ class Bench:
     places: dict[str, Path]
     mergekit: Path | None = field(default_factory=_mergekit)
     settle: float = 0.0
-    largest: float = 90.0
+    largest: float = LARGEST
 
     def data(self, job: Job) -> Path:
         """Folder of the job's checkpoints."""
@@ -303,7 +304,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Results.path)
     parser.add_argument("--settle", type=float, default=0.0, help="seconds of rest before each process of a merge row")
     parser.add_argument(
-        "--largest", type=float, default=90.0, help="GB that must be free for 7 B, of which it takes 68"
+        "--largest", type=float, default=LARGEST, help="GB that must be free for 7 B, of which it takes 68"
     )
     options = parser.parse_args()
     results = Results(options.results)

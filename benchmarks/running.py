@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ballast import Ballast, ballast
+from ballast import ballast
 from floor import floor
 
 os.environ["SOLERA_CATALOG"] = "off"
@@ -43,11 +43,11 @@ def copied(out: Path, size: int, inputs: list[Path], threads: int) -> float:
     return took
 
 
-def repeated(times: int, held: Ballast, work: Callable[[], Took]) -> list[Took]:
+def repeated(times: int, hold: Callable[[], None], work: Callable[[], Took]) -> list[Took]:
     """What the work took, each time with free memory held; once before, uncounted."""
     took = []
     for _ in range(1 + times):
-        held.take()
+        hold()
         took.append(work())
     return took[1:]
 
@@ -62,10 +62,10 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    with ballast() as held:
-        merges = repeated(options.repeat, held, lambda: merged(options.recipe, options.out, options.threads))
+    with ballast() as hold:
+        merges = repeated(options.repeat, hold, lambda: merged(options.recipe, options.out, options.threads))
         floors = repeated(
-            options.repeat, held, lambda: copied(options.out, options.bytes, options.inputs, options.threads)
+            options.repeat, hold, lambda: copied(options.out, options.bytes, options.inputs, options.threads)
         )
     named = {"ours": [wall for wall, _ in merges], "cpu": [cpu for _, cpu in merges], "floor": floors}
     print(json.dumps({name: [round(value, 4) for value in values] for name, values in named.items()}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,38 +18,27 @@ from tests.conftest import recipe
 
 
 @dataclass
-class Seen:
-    """A target that remembers whose bytes came."""
-
-    in_order: bool
-    names: list[str] = field(default_factory=list)
-
-
-@dataclass
 class Tensor:
-    """A tensor's place in it."""
+    """A tensor's place in a target that remembers whose bytes came."""
 
     name: str
-    seen: Seen
-
-    @property
-    def in_order(self) -> bool:
-        return self.seen.in_order
+    in_order: bool
+    seen: list[str]
 
     def write(self, offset: int, data: Any) -> None:
-        self.seen.names.append(self.name)
+        self.seen.append(self.name)
 
 
 @pytest.mark.parametrize("in_order", [True, False])
 def test_only_targets_that_wait_for_earlier_bytes_get_all_in_order(zoo, in_order):
     z = zoo(vocab=64)
     plan = solera.plan(recipe("linear", [z["e0"], z["e1"]]))
-    seen = Seen(in_order)
-    places = {tensor.name: Place(Tensor(tensor.name, seen), 0) for tensor in plan.outputs}
+    seen: list[str] = []
+    places = {tensor.name: Place(Tensor(tensor.name, in_order, seen), 0) for tensor in plan.outputs}
     with FileReader() as reader:
         shape = shape_for(plan.outputs, 1 << 30, 1)
         execute_into(places, plan, shape, reader, Unrecorded(), Past(), lambda _event: None)
-    came, lie = list(dict.fromkeys(seen.names)), [tensor.name for tensor in plan.outputs]
+    came, lie = list(dict.fromkeys(seen)), [tensor.name for tensor in plan.outputs]
     least = sum(tensor.numel for tensor in plan.outputs) / LONG
     long = {tensor.name for tensor in plan.outputs if tensor.numel > least}
     assert long

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -138,15 +139,9 @@ class FileReader:
         if "://" in path or not hasattr(os, "posix_fadvise"):
             return
         self._first_look(path)
-        descriptor, kept = self._descriptor(path)
-        try:
+        with self._opened(path) as descriptor, suppress(OSError):  # some file systems take no advice
             for at in range(offset, offset + nbytes, _STRIDE):
                 os.posix_fadvise(descriptor, at, min(_STRIDE, offset + nbytes - at), os.POSIX_FADV_WILLNEED)
-        except OSError:  # some file systems take no advice
-            return
-        finally:
-            if not kept:
-                os.close(descriptor)
 
     def view(self, path: str) -> View | None:
         """A file of this machine where the system holds it, to be shown part by part; None where a copy must do.
@@ -161,12 +156,8 @@ class FileReader:
         if "://" in path:
             return None
         self._check_unchanged(path)
-        descriptor, kept = self._descriptor(path)
-        try:
+        with self._opened(path) as descriptor:
             return mapped.view(path, descriptor, self.size(path))
-        finally:
-            if not kept:
-                os.close(descriptor)
 
     def show(self, view: View, start: int, stop: int, keep: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
         """Bytes [start, stop) of a file, without a copy, as `View.show`; None: read them.
@@ -183,13 +174,9 @@ class FileReader:
     def _read(self, path: str, parts: Sequence[tuple[int, memoryview]]) -> None:
         """Fill memory from offsets of a file that has not changed."""
         self._check_unchanged(path)
-        descriptor, kept = self._descriptor(path)
-        try:
+        with self._opened(path) as descriptor:
             for offset, memory in parts:
                 _fill(descriptor, memory, offset, path)
-        finally:
-            if not kept:
-                os.close(descriptor)
         self._count(sum(len(memory) for _, memory in parts))
 
     def _count(self, nbytes: int) -> None:
@@ -236,6 +223,15 @@ class FileReader:
             raise _changed(path, "the file is gone") from None
         if now != first:
             raise _changed(path, f"{now.size} bytes, {first.size} at the first look")
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[int]:
+        descriptor, kept = self._descriptor(path)
+        try:
+            yield descriptor
+        finally:
+            if not kept:
+                os.close(descriptor)
 
     def _descriptor(self, path: str) -> tuple[int, bool]:
         kept = self._files.get(path)

@@ -76,7 +76,8 @@ def fused_leaf(expr: Expr, out: DType | None, *, keep_nonfinite: bool) -> FusedL
 class FusedRun:
     """One worker's work on one fused leaf: held bytes, what has been found, the bound kernel.
 
-    `kept` is what operations left when sums were taken; `room` the bytes that it may take.
+    `kept` is what operations left when sums were taken; `room` the bytes that it may take. `asked` says that operands
+    are on their way from the disk, and have not been read.
     """
 
     leaf: FusedLeaf
@@ -86,6 +87,7 @@ class FusedRun:
     bound: Bound | None = None
     kept: Kept | None = None
     room: int = 0
+    asked: bool = False
 
     @cached_property
     def spans(self) -> list[Span]:
@@ -100,12 +102,18 @@ class FusedRun:
     def hold(self, limit: int) -> None:
         """Have all operands read ahead; read them once and keep them, when they are needed again and fit."""
         leaf = self.leaf
-        self.engine.windows.soon(self.spans)
+        self._ask()
         again = any(p.scope is Scope.TENSOR for p in leaf.kernel.passes)
         needs = sum(r.numel * r.source.spec.dtype.itemsize for r in leaf.reads)
         self.room = limit - needs if needs <= limit else limit
         if again and needs <= limit:
             self.held = [self.stored(slot, 0, leaf.task.numel) for slot in range(len(leaf.reads))]
+
+    def _ask(self) -> None:
+        """Have all operands read ahead, where they are not on their way."""
+        if not self.asked:
+            self.engine.windows.soon(self.spans)
+        self.asked = True
 
     def stored(self, slot: int, start: int, stop: int) -> Block:
         """Elements of an operand as stored, in memory that the worker uses again."""
@@ -125,7 +133,8 @@ class FusedRun:
         found, pass_ = self.finish(step), self.pass_of(step)
         masks = self._noting(pass_.chosen(state, found, self.leaf.facts))
         if not self.held:
-            self.engine.windows.soon(self.spans)
+            self._ask()
+            self.asked = False
         block = self.engine.block * (AT_ONCE if self.held else 1)
         for start, stop in units(self.leaf.task, 0, self.leaf.task.numel, block):
             base, blocks = self._blocks(start, stop)

@@ -122,10 +122,10 @@ def gather(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
 
 def count_bracket(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
     """What brackets hold: rest is (of, known, ends, counts, zeros, room, filled), changed in place."""
-    fast = compiled()
-    if fast is not None and rest[0] == Of.VARIANCE and _brain(inputs) and inputs.delta and not ops.codes.size:
-        return bool(fast(f"count_spread_{inputs.models}", inputs.elements, _reading(inputs), *rest[2:]))
-    return _call("count_bracket", inputs, ops, start, *rest)
+    fast, name = compiled(), _counter(inputs, ops, rest[0])
+    if fast is None or name is None:
+        return _call("count_bracket", inputs, ops, start, *rest)
+    return bool(fast(name, inputs.elements, _reading(inputs), *rest[2:]))
 
 
 def count_inside(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
@@ -146,6 +146,15 @@ def ballot(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
 def changed(inputs: Inputs, ops: Packed, start: int, *rest: Any) -> bool:
     """Changed entries: rest is (epsilon, found), changed in place."""
     return _call("changed", inputs, ops, start, *rest)
+
+
+def _counter(inputs: Inputs, ops: Packed, of: int) -> str | None:
+    """The loop that counts bfloat16 models less a base, or their variances, where no operation comes before."""
+    if not inputs.delta or ops.codes.size or any(d is not DType.BF16 for d in inputs.dtypes[1:]):
+        return None
+    if of == Of.VARIANCE and inputs.models <= MOST:
+        return f"count_spread_{inputs.models}"
+    return "count_changes" if of == Of.MODELS else None
 
 
 def _brain(inputs: Inputs) -> bool:

@@ -7,7 +7,8 @@ model counts, stored on disk. All arithmetic is in the order of the steps: no re
 """
 
 from solera.ops.kernels.loops.counting import ballot, changed, count, count_bracket, count_inside, gather
+from solera.ops.kernels.loops.sifting import count_changes
 from solera.ops.kernels.loops.summing import sums
 from solera.ops.kernels.loops.writing import write
 
-__all__ = ["ballot", "changed", "count", "count_bracket", "count_inside", "gather", "sums", "write"]
+__all__ = ["ballot", "changed", "count", "count_bracket", "count_changes", "count_inside", "gather", "sums", "write"]

@@ -11,7 +11,7 @@ from numba import carray, njit
 from solera.ops.kernels.loops.divergence import importance
 from solera.ops.kernels.loops.memory import allocate, release, workspace
 from solera.ops.kernels.loops.numbers import OPTIONS, bits_of, pointer_2u, pointer_4, pointer_8, wide
-from solera.ops.kernels.loops.sifting import bracketed, count_changes, plain_changes
+from solera.ops.kernels.loops.sifting import bracketed
 from solera.ops.kernels.loops.steps import models_of, prepare, tile_of, variance, votes
 
 NOBODY = np.int32(0)
@@ -102,8 +102,6 @@ def gather(n, start, reading, program, of, known, found):
 def count_bracket(n, start, reading, program, of, known, ends, counts, zeros, room, filled):
     """What lies between `ends` (rows, brackets, 2), below and at them; returns whether all input is finite."""
     wide()
-    if of == 0 and program[0].shape[0] == 0 and plain_changes(reading):
-        return count_changes(n, reading, ends, counts, zeros, room, filled)
     models, tile = models_of(reading), tile_of(program[6])
     fine = True
     own, T, base, one, two = workspace(models, tile)

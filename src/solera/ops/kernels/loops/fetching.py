@@ -22,6 +22,7 @@ PART = 256
 """Elements of a tile where all that comes next is asked for at its beginning: a few lines of every operand."""
 
 AHEAD = 4 * PART
+"""Elements between those that are worked on and those that are asked for."""
 
 _I8, _I32 = ir.IntType(8), ir.IntType(32)
 _READ, _KEEP, _DATA = _I32(0), _I32(3), _I32(1)

@@ -94,7 +94,8 @@ def _function(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any
 def bracketed(row, ends, counts, room, ahead):
     """Keep what lies between the ends in `room`, and count what lies below and at them; returns (kept, zeros).
 
-    The room is `LANES` longer than what may be kept. Meanwhile two bytes for each number are asked for, at `ahead`.
+    The room is `LANES` longer than what may be kept. Meanwhile two bytes for each number are asked for, at `ahead`:
+    where nothing is wanted, at the row itself, which is near.
     """
     wide()
     n, low, high = row.shape[0], np.int32(ends[0]), np.int32(ends[1])
@@ -120,18 +121,8 @@ def bracketed(row, ends, counts, room, ahead):
 
 
 @njit(**OPTIONS)
-def plain_changes(reading):
-    """Whether the stream is bfloat16 models less a base."""
-    kinds = reading[1]
-    same = reading[5]
-    for o in range(1, kinds.shape[0]):
-        same &= kinds[o] == 1
-    return same
-
-
-@njit(**OPTIONS)
 def count_changes(n, reading, ends, counts, zeros, room, filled):
-    """`count_bracket` of a stream that no operation changes: a model at a time."""
+    """`count_bracket` of bfloat16 models less a base, which no operation changes: a model at a time."""
     wide()
     addresses, kinds, sizes, numbers, least, _delta = reading
     tile, other = carray(pointer_f(stacked()), (TILE,)), carray(pointer_f(stacked()), (TILE,))
