@@ -90,6 +90,29 @@ def test_what_was_shown_stays_until_it_is_too_much(sparse: str) -> None:
         assert resident(view) >> 10 <= 1 + (mapped.AROUND >> 20)
 
 
+def test_what_comes_next_is_brought_along_as_far_as_may_stay(sparse: str) -> None:
+    part = 1 << 20
+    with FileReader() as reader:
+        view = reader.view(sparse)
+        assert view is not None
+        assert reader.show(view, 0, part, 4 * part, 32 * part) is not None
+        assert [view.holds(0, 4 * part), view.holds(0, 4 * part + 1)] == [True, False]
+        assert 4 <= resident(view) >> 10 <= 4 + (mapped.AROUND >> 20)
+        assert reader.bytes_read == part
+
+
+def test_what_is_there_is_shown_without_asking_the_system(sparse: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = 1 << 20
+    with FileReader() as reader:
+        view = reader.view(sparse)
+        assert view is not None
+        assert reader.show(view, 0, part, 8 * part, 4 * part) is not None
+        assert reader.show(view, 6 * part, 7 * part, 8 * part, 7 * part) is not None
+        monkeypatch.setattr(mapped, "_advised", lambda *_: False)
+        assert reader.show(view, 6 * part, 7 * part, 8 * part) is not None
+        assert reader.show(view, 2 * part, 3 * part, 8 * part) is None, "nobody asked for what lies between"
+
+
 @pytest.mark.parametrize("start", [4, 2 * LEAST + 104], ids=["where no element may begin", "past the end"])
 def test_a_part_that_cannot_be_shown_is_to_be_read(path: str, start: int) -> None:
     with FileReader() as reader:
@@ -143,10 +166,10 @@ def test_a_file_cut_short_under_a_view_is_noticed_and_the_process_lives(path: st
     with FileReader() as reader:
         view = reader.view(path)
         assert view is not None
-        shown = reader.show(view, 0, 3 * LEAST)
+        shown = reader.show(view, LEAST, 3 * LEAST)
         assert shown is not None
         os.truncate(path, LEAST)
-        assert shown[2 * LEAST :].sum() == 0
+        assert shown[LEAST:].sum() == 0
         assert view.lost
         with pytest.raises(SourceChanged):
             reader.show(view, 0, LEAST)

@@ -31,38 +31,54 @@ _POPULATE_READ, _DONT_NEED = 22, 4
 class View:
     """A file, read-only, of which a part is shown at a time: only pages near it are in the process's memory.
 
-    All of them leave it, and the net, with the last array that shows them. `low`, `high`: where they are.
+    All of them leave it, and the net, with the last array that shows them. `low`, `high`: where they are, of which
+    from `whole` on none is missing. `address`: of the file's first byte.
     """
 
     path: str
     data: NDArray[np.uint8]
+    address: int
     place: int
     low: int = 0
+    whole: int = 0
     high: int = 0
 
-    def show(self, start: int, stop: int, keep: int = 0) -> NDArray[np.uint8] | None:
+    def show(self, start: int, stop: int, keep: int = 0, until: int = 0) -> NDArray[np.uint8] | None:
         """Bytes [start, stop) of the file; None where not all can be read, or they do not begin where elements may.
 
-        What was shown before leaves the process's memory, unless all of it is at most `keep` bytes.
+        What was shown before leaves the process's memory, unless all of it is at most `keep` bytes. What comes next,
+        up to `until`, is brought there along, as far as `keep` allows: bytes that are there cost no call of the system.
 
         Cost: what the system does not hold yet is read from the disk now; else some 0.05 ms per MiB. Pages that leave
         stop the process's other threads for as long again, however many they are.
         """
         if start % ALIGNED or stop > self.data.size:
             return None
+        return self.data[start:stop] if self.holds(start, stop) or self._bring(start, stop, keep, until) else None
+
+    def holds(self, start: int, stop: int) -> bool:
+        """Whether bytes [start, stop) have been brought into the process's memory."""
+        return self.whole <= start and stop <= self.high
+
+    def _bring(self, start: int, stop: int, keep: int, until: int) -> bool:
+        """Have pages mapped; False where not all can be read."""
         if start < self.low or stop - self.low > keep:
             self._release()
-            self.low = self.high = start
-        self.high = max(self.high, stop)
-        shown = self.data[start:stop]
-        begin = shown.ctypes.data
-        return shown if _advised(begin // net.PAGE * net.PAGE, begin + stop - start, _POPULATE_READ) else None
+            self.low = self.whole = self.high = start
+        if not self.whole <= start <= self.high:
+            self.whole = start
+        self.high = max(self.high, stop, min(until, self.low + keep))
+        begin = self.address + start
+        if _advised(begin // net.PAGE * net.PAGE, self.address + self.high, _POPULATE_READ):
+            return True
+        self.whole = self.high
+        return False
 
     def _release(self) -> None:
         """Take what was shown out of this process, with what the system may have mapped along."""
         if self.low == self.high:
             return
-        first = self.data.ctypes.data
+        first = self.address
         begin, end = (first + self.low) // AROUND * AROUND, -(-(first + self.high) // AROUND) * AROUND
         _advised(max(begin, first), min(end, first + self.data.size), _DONT_NEED)
 
@@ -81,11 +97,12 @@ def view(path: str, descriptor: int, nbytes: int) -> View | None:
     except (OSError, ValueError):  # a file that is not all there, or no room for one more
         return None
     data = np.frombuffer(pages, np.uint8)
-    place = net.enter(data.ctypes.data, data.ctypes.data + data.size)
+    address = data.ctypes.data
+    place = net.enter(address, address + data.size)
     if place is None:
         return None
     weakref.finalize(data, net.leave, place)
-    return View(path, data, place)
+    return View(path, data, address, place)
 
 
 def _advised(begin: int, end: int, what: int) -> bool:

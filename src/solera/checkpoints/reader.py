@@ -159,14 +159,19 @@ class FileReader:
         with self._opened(path) as descriptor:
             return mapped.view(path, descriptor, self.size(path))
 
-    def show(self, view: View, start: int, stop: int, keep: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
+    def show(
+        self, view: View, start: int, stop: int, keep: int = 0, until: int = 0
+    ) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
         """Bytes [start, stop) of a file, without a copy, as `View.show`; None: read them.
+
+        The file is looked at whenever bytes of it are brought.
 
         Raises:
             SourceChanged, NotFound, CheckpointError: as `pread`.
         """
-        self._check_unchanged(view.path)
-        shown = view.show(start, stop, keep)
+        if not view.holds(start, stop):
+            self._check_unchanged(view.path)
+        shown = view.show(start, stop, keep, until)
         if shown is not None:
             self._count(stop - start)
         return shown

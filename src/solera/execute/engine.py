@@ -39,4 +39,5 @@ class Engine:
     windows: Windows = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "windows", Windows(self.reader, self.buffers, window_bytes(self.hold_bytes)))
+        room, all_wanted = window_bytes(self.hold_bytes), self.budget is None
+        object.__setattr__(self, "windows", Windows(self.reader, self.buffers, room, all_wanted))

@@ -30,12 +30,14 @@ class Span:
 class Windows:
     """Each thread's own operands, by slot; what a slot shows is good until the thread asks for the slot again.
 
-    `room`: bytes that may stay mapped for a thread beyond what its slots show.
+    `room`: bytes that may stay mapped for a thread beyond what its slots show. `ahead`: what follows in a span is
+    mapped along.
     """
 
     reader: ByteReader
     buffers: Buffers
     room: int = 0
+    ahead: bool = True
     _own: threading.local = field(default_factory=threading.local)
 
     def at(self, slot: int, span: Span, start: int, stop: int) -> NDArray[np.uint8]:
@@ -46,8 +48,8 @@ class Windows:
         """
         if isinstance(self.reader, FileReader) and stop - start >= LEAST:
             view, at = self._view(self.reader, slot, span.path), span.offset
-            keep = self.room // max(len(self._views), 1)
-            shown = None if view is None else self.reader.show(view, at + start, at + stop, keep)
+            keep, until = self.room // max(len(self._views), 1), at + span.nbytes if self.ahead else 0
+            shown = None if view is None else self.reader.show(view, at + start, at + stop, keep, until)
             if shown is not None:
                 return shown
         return self.reader.pread(span.path, span.offset + start, stop - start, self.buffers.at(slot, stop - start))
