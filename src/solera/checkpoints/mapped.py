@@ -46,8 +46,8 @@ class View:
     def show(self, start: int, stop: int, keep: int = 0, until: int = 0) -> NDArray[np.uint8] | None:
         """Bytes [start, stop) of the file; None where not all can be read, or they do not begin where elements may.
 
-        What was shown before leaves the process's memory, unless all of it is at most `keep` bytes. What comes next,
-        up to `until`, is brought there along, as far as `keep` allows: bytes that are there cost no call of the system.
+        What was shown before leaves the process's memory, unless all of it is at most `keep` bytes. As many such parts
+        as `keep` allows are brought there along, up to `until`: bytes that are there cost no call of the system.
 
         Cost: what the system does not hold yet is read from the disk now; else some 0.05 ms per MiB. Pages that leave
         stop the process's other threads for as long again, however many they are.
@@ -67,7 +67,8 @@ class View:
             self.low = self.whole = self.high = start
         if not self.whole <= start <= self.high:
             self.whole = start
-        self.high = max(self.high, stop, min(until, self.low + keep))
+        parts = (self.low + keep - start) // max(stop - start, 1)
+        self.high = max(self.high, stop, min(until, start + parts * (stop - start)))
         begin = self.address + start
         if _advised(begin // net.PAGE * net.PAGE, self.address + self.high, _POPULATE_READ):
             return True

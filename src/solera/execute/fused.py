@@ -35,7 +35,7 @@ from solera.types import DType, Grain, Scope
 Block = NDArray[np.uint8]
 
 AT_ONCE = 4
-"""Blocks of held operands that a summary takes at once: nothing of them is written, and turns of Python are saved."""
+"""Blocks that a summary takes at once where memory shows them: nothing is written, and turns of Python are saved."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +135,21 @@ class FusedRun:
         if not self.held:
             self._ask()
             self.asked = False
-        block = self.engine.block * (AT_ONCE if self.held else 1)
-        for start, stop in units(self.leaf.task, 0, self.leaf.task.numel, block):
+        for start, stop in units(self.leaf.task, 0, self.leaf.task.numel, self.engine.block * self._at_once):
             base, blocks = self._blocks(start, stop)
             bad = pass_.add(state, base, blocks, self.leaf.dtypes, found, start, self.leaf.facts, masks, self.known)
             self.engine.windows.check(self.spans)
             if bad is not None:
                 raise self._nonfinite(bad)
         return state
+
+    @property
+    def _at_once(self) -> int:
+        """Blocks that a summary takes at once: of held operands, or as many as may stay mapped."""
+        if self.held:
+            return AT_ONCE
+        each = self.engine.windows.room // len(self.leaf.reads)
+        return max(1, min(AT_ONCE, each // (self.engine.block * max(d.itemsize for d in self.leaf.dtypes))))
 
     def _noting(self, ops: tuple[Op, ...]) -> Masks:
         """Masks for what operations leave, where there is room for them."""
