@@ -61,7 +61,8 @@ Targets for mergekit, first byte and digests are the stricter ones that were
 set after probing.
 
 TIES over the whole model looks at every input twice, to count and to write, and maps its pages anew the second time:
-they stay out of resident memory. Digests take what BLAKE3 takes: their share grows as the rest gets quicker.
+they stay out of resident memory. Digests take what BLAKE3 takes: their share grows as the rest gets quicker. DELLA's
+time is that of its loops, which rank every row and draw for every entry (see where the workers' time goes).
 """
 
 

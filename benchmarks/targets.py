@@ -165,9 +165,10 @@ def integrity(rows: Rows, method: str, limit: float, *names: str) -> Target:
     what = f"{' and '.join(names)} in {method}"
     if row is None:
         return Target(what, f"≤ {limit:.0%} of the wall")
-    forced = f"; fsync {row['clocks']['spent'].get('fsync', 0.0):.3f} s"
-    value = share(row, *names)
-    return Target(what, f"≤ {limit:.0%} of the wall", f"{value:.1%} ({row['size']} B{forced})", value <= limit)
+    spent, value = row["clocks"]["spent"], share(row, *names)
+    rate = f"{row['ours']['report']['bytes_written'] / 1e9 / spent['digest']:.1f} GB/s a worker"
+    words = f"{value:.1%} ({row['size']} B; {rate}; fsync {spent.get('fsync', 0.0):.3f} s)"
+    return Target(what, f"≤ {limit:.0%} of the wall", words, value <= limit)
 
 
 def seven(rows: Rows) -> Target:
