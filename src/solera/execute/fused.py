@@ -118,7 +118,7 @@ class FusedRun:
     def stored(self, slot: int, start: int, stop: int) -> Block:
         """Elements of an operand as stored, in memory that the worker uses again."""
         size = self.leaf.dtypes[slot].itemsize
-        return self.engine.windows.at(slot, self.spans[slot], start * size, stop * size)
+        return self.engine.windows.at(slot, self.spans[slot], start * size, stop * size, len(self.spans))
 
     def _blocks(self, start: int, stop: int) -> tuple[Block | None, list[Block]]:
         if self.held:
@@ -148,8 +148,8 @@ class FusedRun:
         """Blocks that a summary takes at once: of held operands, or as many as may stay mapped."""
         if self.held:
             return AT_ONCE
-        each = self.engine.windows.room // len(self.leaf.reads)
-        return max(1, min(AT_ONCE, each // (self.engine.block * max(d.itemsize for d in self.leaf.dtypes))))
+        block = self.engine.block * max(dtype.itemsize for dtype in self.leaf.dtypes)
+        return max(1, min(AT_ONCE, self.engine.windows.share(len(self.spans)) // block))
 
     def _noting(self, ops: tuple[Op, ...]) -> Masks:
         """Masks for what operations leave, where there is room for them."""

@@ -40,15 +40,19 @@ class Windows:
     ahead: bool = True
     _own: threading.local = field(default_factory=threading.local)
 
-    def at(self, slot: int, span: Span, start: int, stop: int) -> NDArray[np.uint8]:
-        """Bytes [start, stop) of a span, not to be written to.
+    def share(self, operands: int) -> int:
+        """Bytes that may stay mapped for each of so many operands: those of earlier leaves have theirs until then."""
+        return self.room // max(len(self._views), operands)
+
+    def at(self, slot: int, span: Span, start: int, stop: int, operands: int = 1) -> NDArray[np.uint8]:
+        """Bytes [start, stop) of a span, one of so many operands; not to be written to.
 
         Raises:
             CorruptFile, SourceChanged, CheckpointError: as `ByteReader.pread`.
         """
         if isinstance(self.reader, FileReader) and stop - start >= LEAST:
             view, at = self._view(self.reader, slot, span.path), span.offset
-            keep, until = self.room // max(len(self._views), 1), at + span.nbytes if self.ahead else 0
+            keep, until = self.share(operands), at + span.nbytes if self.ahead else 0
             shown = None if view is None else self.reader.show(view, at + start, at + stop, keep, until)
             if shown is not None:
                 return shown
