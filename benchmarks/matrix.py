@@ -63,7 +63,7 @@ def _short() -> Iterator[Job]:
     yield Job("plan", "ties", "moe-90k", 20, repeats=1)
     for name in TRIALS:
         yield Job("merge", name, "0.1", 3, theirs=1 if name in COMPARED else 0)
-        yield Job("running", name, "0.1", 3, repeats=5)
+        yield Job("running", name, "0.1", 3)
     for name in KEENEST:
         yield from (Job("merge", name, "0.1", models, repeats=2) for models in (2, 8, 20))
     yield from (Job("merge", name, "0.1", 3, threads=1, repeats=2) for name in KEENEST)
