@@ -63,8 +63,8 @@ def _short() -> Iterator[Job]:
     yield Job("plan", "ties", "moe-90k", 20, repeats=1)
     for name in TRIALS:
         yield Job("merge", name, "0.1", 3, theirs=1 if name in COMPARED else 0)
-        yield Job("running", name, "0.1", 3)
     for name in KEENEST:
+        yield Job("running", name, "0.1", 3)
         yield from (Job("merge", name, "0.1", models, repeats=2) for models in (2, 8, 20))
     yield from (Job("merge", name, "0.1", 3, threads=1, repeats=2) for name in KEENEST)
     yield from (Job("merge", name, "0.1", 3, "disk", repeats=2) for name in KEENEST[:2])
@@ -73,6 +73,7 @@ def _short() -> Iterator[Job]:
 def _full() -> Iterator[Job]:
     """The rest; `compare` rows are merges that mergekit runs too, for methods of which the short form asks none."""
     for name, trial in TRIALS.items():
+        yield Job("running", name, "0.1", 3)
         if trial.takes is None:
             yield from (Job("merge", name, "0.1", models, repeats=2) for models in (2, 8, 20))
         if name not in COMPARED and trial.both:
