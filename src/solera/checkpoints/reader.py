@@ -179,9 +179,13 @@ class FileReader:
     def _read(self, path: str, parts: Sequence[tuple[int, memoryview]]) -> None:
         """Fill memory from offsets of a file that has not changed."""
         self._check_unchanged(path)
-        with self._opened(path) as descriptor:
+        descriptor, kept = self._descriptor(path)
+        try:  # what `_opened` does, without its microsecond: a third of a small read
             for offset, memory in parts:
                 _fill(descriptor, memory, offset, path)
+        finally:
+            if not kept:
+                os.close(descriptor)
         self._count(sum(len(memory) for _, memory in parts))
 
     def _count(self, nbytes: int) -> None:
