@@ -33,8 +33,9 @@ def ask(typingctx, address):
     """Ask for the line at an address; one that is not there is no fault."""
 
     def build(context, builder, signature, args):
-        kind, name = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32]), "llvm.prefetch.p0"
-        prefetch = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        """One instruction, no result."""
+        kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch.p0", (), kind)
         builder.call(prefetch, [builder.inttoptr(args[0], _I8.as_pointer()), _READ, _KEEP, _DATA])
         return context.get_dummy_value()
 

@@ -51,6 +51,7 @@ def sift(typingctx, values, low, high, width, room):
     """
 
     def build(context, builder, signature, args):
+        """Sixteen comparisons at once, counted."""
         found = builder.load(builder.inttoptr(args[0], _WORDS.as_pointer()))
         found.align = 4
         sizes = builder.and_(found, ir.Constant(_WORDS, [0x7FFFFFFF] * LANES))
@@ -86,8 +87,7 @@ def _store(builder: Any, sizes: Any, room: Any, chosen: Any) -> None:
 
 def _function(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
     """What LLVM has under a name."""
-    known = builder.module.globals.get(name)
-    return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
+    return builder.module.declare_intrinsic(name, (), ir.FunctionType(result, arguments))
 
 
 @njit(**OPTIONS)
