@@ -10,7 +10,7 @@ from typing import Any
 from methods import TRIALS
 
 KEENEST = ("linear", "ties", "ties (whole model)", "sce")
-"""Methods that are followed over K and over place in the short form."""
+"""Methods that the short form follows over K, over place, and in a running process."""
 COMPARED = ("linear", "ties")
 """Methods that the short form runs in mergekit as well."""
 
